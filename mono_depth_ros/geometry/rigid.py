@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rigid motions as 4x4 matrices. ``T_a_b @ p_b = p_a``: inner frames cancel when read."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mono_depth_ros.errors import FrameError
+from mono_depth_ros.geometry.camera import Points
+
+RigidTransform = npt.NDArray[np.float64]
+
+
+def rigid_from_quaternion(translation_m: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> RigidTransform:
+    """T_a_b from the pose of frame b in frame a, as ROS messages hold it.
+
+    Args:
+        translation_m: origin of b in a, metres, [3].
+        quaternion_xyzw: rotation from b to a, [4]; normalised here, within 1 % of unit length.
+
+    Raises:
+        FrameError: if a value is not finite or the quaternion is far from unit length.
+    """
+    translation = np.asarray(translation_m, np.float64).reshape(3)
+    quaternion = np.asarray(quaternion_xyzw, np.float64).reshape(4)
+    length = float(np.linalg.norm(quaternion))
+    if not np.isfinite(translation).all() or not abs(length - 1.0) < 0.01:
+        raise FrameError(
+            f"transform: expected a finite translation and a unit quaternion (x, y, z, w), got translation "
+            f"{translation.tolist()} and quaternion {quaternion.tolist()} of length {length:.4g}"
+        )
+    x, y, z, w = quaternion / length
+    T_a_b = np.eye(4)
+    T_a_b[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    T_a_b[:3, 3] = translation
+    return T_a_b
+
+
+def invert_rigid(T_a_b: RigidTransform) -> RigidTransform:
+    """T_b_a of a rigid T_a_b."""
+    T_b_a = np.eye(4)
+    T_b_a[:3, :3] = T_a_b[:3, :3].T
+    T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
+    return T_b_a
+
+
+def transform_points(T_a_b: RigidTransform, points_b: Points) -> Points:
+    """Points [N, 3] of frame b in frame a, float32, metres."""
+    rotation = T_a_b[:3, :3].astype(np.float32)
+    points_a: Points = points_b.astype(np.float32, copy=False) @ rotation.T + T_a_b[:3, 3].astype(np.float32)
+    return points_a
+
+
+def interpolate_rigid(T_w_a: RigidTransform, T_w_b: RigidTransform, fraction: float) -> RigidTransform:
+    """The pose at ``fraction`` of the way from a (0) to b (1), at constant angular and linear velocity.
+
+    Rotation by the exponential map, translation linear; a fraction outside [0, 1] extrapolates.
+    """
+    relative = T_w_a[:3, :3].T @ T_w_b[:3, :3]
+    T_w_x = np.eye(4)
+    T_w_x[:3, :3] = T_w_a[:3, :3] @ _rotation_from_vector(fraction * _vector_from_rotation(relative))
+    T_w_x[:3, 3] = (1.0 - fraction) * T_w_a[:3, 3] + fraction * T_w_b[:3, 3]
+    return T_w_x
+
+
+def _vector_from_rotation(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Axis times angle (rad) of a rotation of less than half a turn."""
+    skew = np.array(
+        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
+    )
+    sine = 0.5 * float(np.linalg.norm(skew))
+    angle = float(np.arctan2(sine, 0.5 * (np.trace(rotation) - 1.0)))
+    vector: npt.NDArray[np.float64] = skew * (0.5 if sine < 1e-9 else 0.5 * angle / sine)
+    return vector
+
+
+def _rotation_from_vector(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rodrigues' formula."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: npt.NDArray[np.float64] = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    return rotation

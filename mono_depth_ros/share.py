@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the files that ship beside the code: models, configuration, message definitions.
+
+The same relative path (``models/street_tiny``) must work from a source tree, from a colcon install and from a pip
+install, so the places are tried in this order.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from mono_depth_ros.errors import ConfigError
+
+_PACKAGE = "mono_depth_ros"
+
+
+def share_roots() -> tuple[Path, ...]:
+    """Folders that may hold shipped files, the most specific first."""
+    roots = []
+    source_root = Path(__file__).resolve().parent.parent
+    if (source_root / "package.xml").is_file():
+        roots.append(source_root)
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        if prefix:
+            roots.append(Path(prefix) / "share" / _PACKAGE)
+    roots.append(Path(sys.prefix) / "share" / _PACKAGE)
+    return tuple(roots)
+
+
+def share_path(relative: str) -> Path:
+    """Absolute path of a shipped file or folder.
+
+    Args:
+        relative: path below the share folder, for example ``msg/DepthStatus.msg``.
+
+    Raises:
+        ConfigError: if no share folder has it.
+    """
+    for root in share_roots():
+        candidate = root / relative
+        if candidate.exists():
+            return candidate
+    looked = ", ".join(str(root) for root in share_roots())
+    raise ConfigError(f"shipped file {relative!r}: expected below one of [{looked}], got none; is the package installed?")
+
+
+def model_path(name_or_path: str) -> Path:
+    """Folder of a model, given as a path or as the name of a shipped model (``street_tiny``).
+
+    Raises:
+        ConfigError: if neither exists.
+    """
+    direct = Path(name_or_path).expanduser()
+    if direct.is_dir():
+        return direct
+    for root in share_roots():
+        for candidate in (root / name_or_path, root / "models" / name_or_path):
+            if candidate.is_dir():
+                return candidate
+    raise ConfigError(
+        f"model {name_or_path!r}: expected a folder with model.onnx and model.json, or the name of a shipped model, "
+        "got neither; `mono-depth export` writes one"
+    )
