@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs an exported dial graph with ONNX Runtime, and holds it to its contract."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
+from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, load_contract, sha256_hex
+
+MAX_MODEL_BYTES = 2 << 30
+_INPUTS = {"rgb": ("tensor(uint8)", 4), "points_bvu": ("tensor(int64)", 2), "points_depth_m": ("tensor(float)", 1)}
+
+
+class OnnxEngine:
+    """One dial graph, ready to run.
+
+    Args:
+        model_dir: folder with model.onnx and model.json.
+        providers: execution providers of ONNX Runtime, the preferred first; those that this build of ONNX Runtime
+            lacks are passed over, and ``provider_note`` says so.
+        intra_op_threads: threads within one operator; 0 lets ONNX Runtime choose (one per physical core).
+
+    Attributes:
+        contract: what model.json says.
+        provider: the execution provider that really runs.
+        provider_note: empty, or why it is not the first one asked for.
+
+    Raises:
+        ModelContractError: if the files are missing, damaged, or do not match each other.
+        ConfigError: if none of the providers exists here.
+    """
+
+    def __init__(
+        self,
+        model_dir: Path,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        intra_op_threads: int = 0,
+    ) -> None:
+        self.contract: ModelContract = load_contract(model_dir)
+        content = _read_checked(model_dir / MODEL_FILE, self.contract)
+        self._session = _open_session(content, model_dir / MODEL_FILE, _available(providers), intra_op_threads)
+        _check_signature(self._session, model_dir / MODEL_FILE, self.contract)
+        self.provider: str = self._session.get_providers()[0]
+        self.provider_note = "" if self.provider == providers[0] else f"asked for {providers[0]}, runs {self.provider}"
+
+    def infer(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        points_bvu: npt.NDArray[np.int64],
+        points_depth_m: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """Depth of a batch of images, each completed if it has a point and predicted if not.
+
+        Args:
+            rgb: uint8 [B, H, W, 3] at network resolution.
+            points_bvu: int64 [N, 3]: index in the batch, row, column.
+            points_depth_m: float32 [N], in the network's normalised metres; entries <= 0 are padding.
+
+        Returns:
+            float32 [B, H, W], the network's normalised metres.
+
+        Raises:
+            DataError: if a shape, type or index is not as above.
+        """
+        self._check_arrays(rgb, points_bvu, points_depth_m)
+        feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
+        (depth_m,) = self._session.run(["depth_m"], feeds)
+        return np.asarray(depth_m, np.float32)
+
+    def warm_up(self) -> None:
+        """One run with and one without points, so that the first image of a drive does not wait for allocations."""
+        rgb = np.zeros((1, self.contract.height_px, self.contract.width_px, 3), np.uint8)
+        self.infer(rgb, np.zeros((0, 3), np.int64), np.zeros(0, np.float32))
+        self.infer(rgb, np.zeros((1, 3), np.int64), np.ones(1, np.float32))
+
+    def _check_arrays(self, rgb: npt.NDArray[Any], points_bvu: npt.NDArray[Any], depth_m: npt.NDArray[Any]) -> None:
+        size = (self.contract.height_px, self.contract.width_px, 3)
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != size:
+            raise DataError(f"rgb: expected uint8 [B, {size[0]}, {size[1]}, 3], got {rgb.dtype} {list(rgb.shape)}")
+        if points_bvu.dtype != np.int64 or points_bvu.ndim != 2 or points_bvu.shape[1] != 3:
+            raise DataError(f"points_bvu: expected int64 [N, 3], got {points_bvu.dtype} {list(points_bvu.shape)}")
+        if depth_m.dtype != np.float32 or depth_m.shape != points_bvu.shape[:1]:
+            raise DataError(
+                f"points_depth_m: expected float32 [{len(points_bvu)}], got {depth_m.dtype} {list(depth_m.shape)}"
+            )
+        if len(points_bvu) and (
+            points_bvu.min() < 0 or (points_bvu.max(axis=0) >= (rgb.shape[0], rgb.shape[1], rgb.shape[2])).any()
+        ):
+            raise DataError(f"points_bvu: expected cells inside [B, H, W] = {list(rgb.shape[:3])}, got some outside")
+
+
+def _read_checked(path: Path, contract: ModelContract) -> bytes:
+    """The file's bytes, if they are those that the contract was written for."""
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelContractError(f"{path}: expected at most {MAX_MODEL_BYTES} bytes, got {path.stat().st_size}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelContractError(f"{path}: cannot be read: {error}") from None
+    digest = sha256_hex(content)
+    if digest != contract.onnx_sha256:
+        raise ModelContractError(
+            f"{path}: expected sha256 {contract.onnx_sha256} (from model.json), got {digest}; the file is damaged or "
+            "belongs to another contract: copy both files again or export again"
+        )
+    return content
+
+
+def _available(providers: Sequence[str]) -> list[str]:
+    import onnxruntime
+
+    here = onnxruntime.get_available_providers()
+    usable = [name for name in providers if name in here]
+    if not usable:
+        raise ConfigError(
+            f"execution providers: expected one of {here}, got {list(providers)}; onnxruntime-gpu and "
+            "onnxruntime-openvino bring others"
+        )
+    return usable
+
+
+def _open_session(content: bytes, path: Path, providers: list[str], intra_op_threads: int) -> Any:
+    """Opens the graph from memory: a graph that refers to other files on this machine cannot be opened so."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = intra_op_threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises many private types; all of them mean "not a model we can run".
+        raise ModelContractError(f"{path}: ONNX Runtime cannot open it: {str(error).splitlines()[0]}") from None
+
+
+def _check_signature(session: Any, path: Path, contract: ModelContract) -> None:
+    """Compares the graph's inputs and outputs with the contract."""
+    problems = []
+    inputs = {node.name: node for node in session.get_inputs()}
+    for name, (dtype, rank) in _INPUTS.items():
+        node = inputs.pop(name, None)
+        if node is None or node.type != dtype or len(node.shape) != rank:
+            got = "none" if node is None else f"{node.type} {node.shape}"
+            problems.append(f"input {name}: expected {dtype} of {rank} axes, got {got}")
+        elif name == "rgb" and list(node.shape[1:]) != [contract.height_px, contract.width_px, 3]:
+            problems.append(
+                f"input rgb: expected [B, {contract.height_px}, {contract.width_px}, 3] (from model.json), "
+                f"got {node.shape}"
+            )
+    problems += [f"input {name}: not expected" for name in inputs]
+    outputs = [node.name for node in session.get_outputs()]
+    if outputs != ["depth_m"]:
+        problems.append(f"outputs: expected ['depth_m'], got {outputs}")
+    if problems:
+        raise ModelContractError(f"{path}: " + "; ".join(problems))

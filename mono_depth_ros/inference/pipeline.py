@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The product in one method: ``DepthPipeline.step`` turns what the robot knows into metric depth."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
+from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
+from mono_depth_ros.inference.contract import ModelContract
+from mono_depth_ros.perception.dial import DialDecision, DialPolicy, DialState, Mode, Reason, decide
+from mono_depth_ros.perception.result import DepthResult
+from mono_depth_ros.perception.scale import choose_scale
+from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
+
+
+class Engine(Protocol):
+    """What the pipeline needs of an engine; OnnxEngine is one, a test's stand-in another."""
+
+    contract: ModelContract
+
+    def infer(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        points_bvu: npt.NDArray[np.int64],
+        points_depth_m: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FitToNetwork:
+    """How one image was brought to network resolution.
+
+    Attributes:
+        image_rgb: uint8 [H, W, 3] at network resolution.
+        camera: intrinsics of that image.
+        focal_ratio: metres of the world per metre of the network (focal normalisation); 1 without it.
+    """
+
+    image_rgb: RgbImage
+    camera: PinholeCamera
+    focal_ratio: float
+
+
+class DepthPipeline:
+    """Depth for one camera, image after image.
+
+    Args:
+        engine: runs the network.
+        policy: when points are good enough to complete with.
+    """
+
+    def __init__(self, engine: Engine, policy: DialPolicy = DialPolicy()) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._dial = DialState()
+
+    def reset(self) -> None:
+        """Forgets the past; for a clock that jumped."""
+        self._dial = DialState()
+
+    def step(self, snapshot: SensorSnapshot) -> DepthResult:
+        """One image in, one depth image out."""
+        contract = self._engine.contract
+        clock = _StageClock()
+        fit = fit_to_network(snapshot.image_rgb, snapshot.camera, contract)
+        clock.lap("resize")
+        sparse = _points_in_view(snapshot, fit.camera)
+        decision = self._decide(sparse, snapshot.points_age_s)
+        clock.lap("project")
+        used = sparse if decision.mode is Mode.COMPLETION else None
+        depth_m = infer_depth(self._engine, fit, used)
+        clock.lap("network")
+        return DepthResult(
+            stamp_ns=snapshot.stamp_ns,
+            camera_frame=snapshot.camera_frame,
+            camera=fit.camera,
+            depth_m=keep_trusted(depth_m, contract),
+            image_rgb=fit.image_rgb,
+            mode=decision.mode,
+            reason=decision.reason,
+            points_used=0 if used is None else len(used),
+            scale=choose_scale(decision.mode, contract.metric, snapshot.points_age_s),
+            stage_s=clock.laps(),
+            sensors=snapshot.sensors,
+        )
+
+    def _decide(self, sparse: SparseDepth | None, points_age_s: float | None) -> DialDecision:
+        if not self._engine.contract.completes:
+            return DialDecision(Mode.PREDICTION, Reason.MODEL_PREDICTS_ONLY)
+        decision, self._dial = decide(
+            None if sparse is None else len(sparse), points_age_s, self._policy, self._dial
+        )
+        return decision
+
+
+def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelContract) -> FitToNetwork:
+    """Stretches an image to network resolution, and the camera with it.
+
+    The whole image stays in view; the pixel aspect changes where the ratio of sides does, which the intrinsics tell.
+    """
+    width, height = contract.width_px, contract.height_px
+    resized_camera = camera.resized(width, height)
+    shrinks = width * height < camera.width_px * camera.height_px
+    resized = image_rgb
+    if image_rgb.shape[:2] != (height, width):
+        resized = cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    ratio = 1.0 if contract.trained_fx_px is None else resized_camera.fx_px / contract.trained_fx_px
+    return FitToNetwork(np.ascontiguousarray(resized), resized_camera, ratio)
+
+
+def infer_depth(engine: Engine, fit: FitToNetwork, sparse: SparseDepth | None) -> DepthMap:
+    """Runs the network on one image.
+
+    Focal normalisation: the network sees every camera as one of ``trained_fx_px``. An image with twice the focal
+    length shows things twice as near, so the network's metres are multiplied by the ratio of focal lengths, and the
+    points are divided by it before.
+
+    Returns:
+        float32 [H, W], metres along z, every pixel filled.
+    """
+    if sparse is None:
+        points_bvu = np.zeros((0, 3), np.int64)
+        points_depth_m = np.zeros(0, np.float32)
+    else:
+        points_bvu = np.stack([np.zeros_like(sparse.rows), sparse.rows, sparse.cols], axis=1)
+        points_depth_m = sparse.depth_m / np.float32(fit.focal_ratio)
+    depth_m = engine.infer(fit.image_rgb[None], points_bvu, points_depth_m)[0]
+    metric: DepthMap = depth_m * np.float32(fit.focal_ratio)
+    return metric
+
+
+def keep_trusted(depth_m: DepthMap, contract: ModelContract) -> DepthMap:
+    """NaN where the depth lies outside the contract's range: the sky is unknown, not at 80 m."""
+    trusted = (depth_m >= contract.min_depth_m) & (depth_m <= contract.max_depth_m)
+    return np.where(trusted, depth_m, np.float32(np.nan))
+
+
+def _points_in_view(snapshot: SensorSnapshot, camera: PinholeCamera) -> SparseDepth | None:
+    if snapshot.points_camera_m is None:
+        return None
+    return project_points(snapshot.points_camera_m, camera)
+
+
+class _StageClock:
+    """Durations of consecutive stages."""
+
+    def __init__(self) -> None:
+        self._last_s = time.perf_counter()
+        self._laps: list[tuple[str, float]] = []
+
+    def lap(self, stage: str) -> None:
+        now_s = time.perf_counter()
+        self._laps.append((stage, now_s - self._last_s))
+        self._last_s = now_s
+
+    def laps(self) -> tuple[tuple[str, float], ...]:
+        return tuple(self._laps)
