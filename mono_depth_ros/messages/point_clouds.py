@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/PointCloud2 <-> arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono_depth_ros.errors import DataError
+
+# A message may claim any size; a 128-beam LiDAR at its finest has about half a million points.
+MAX_POINTS = 16 * 1024 * 1024
+
+FLOAT32 = 7
+# sensor_msgs/PointField datatype -> element type
+_ELEMENTS: dict[int, str] = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", FLOAT32: "f4", 8: "f8"}
+
+
+class PointFieldMessage(Protocol):
+    """The attributes of sensor_msgs/PointField."""
+
+    name: str
+    offset: int
+    datatype: int
+    count: int
+
+
+class PointCloudMessage(Protocol):
+    """The attributes of sensor_msgs/PointCloud2 that are read here; data is anything with the buffer protocol."""
+
+    height: int
+    width: int
+    fields: Sequence[PointFieldMessage]
+    is_bigendian: bool
+    point_step: int
+    row_step: int
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PointFieldSpec:
+    """The values of one sensor_msgs/PointField."""
+
+    name: str
+    offset: int
+    datatype: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointCloudFields:
+    """The values of a sensor_msgs/PointCloud2 without its header; data is uint8 [height * row_step]."""
+
+    height: int
+    width: int
+    fields: tuple[PointFieldSpec, ...]
+    is_bigendian: bool
+    point_step: int
+    row_step: int
+    data: NDArray[np.uint8]
+    is_dense: bool
+
+
+ORGANIZED_FIELDS = (
+    PointFieldSpec("x", 0, FLOAT32, 1),
+    PointFieldSpec("y", 4, FLOAT32, 1),
+    PointFieldSpec("z", 8, FLOAT32, 1),
+    PointFieldSpec("rgb", 12, FLOAT32, 1),
+)
+
+
+def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
+    """The positions in a point cloud, whatever the order, types and padding of its fields.
+
+    Points with a NaN or an infinity in any coordinate are dropped: drivers mark missing returns that way.
+
+    Returns:
+        float32 [N,3], metres, in the frame of the message's header.
+
+    Raises:
+        DataError: a coordinate field is missing or of unknown type, or there are fewer bytes than the size needs.
+    """
+    columns = {str(field.name): field for field in msg.fields}
+    missing = [name for name in ("x", "y", "z") if name not in columns]
+    if missing:
+        raise DataError(
+            f"point cloud: expected fields x, y and z, got {', '.join(columns) or 'no field'}; "
+            f"missing {', '.join(missing)}; is this the driver's cloud of points?"
+        )
+    if int(msg.height) < 0 or int(msg.width) < 0 or int(msg.height) * int(msg.width) > MAX_POINTS:
+        raise DataError(
+            f"point cloud: expected at most {MAX_POINTS} points, got width {msg.width} and height {msg.height}"
+        )
+    if int(msg.height) * int(msg.width) == 0:
+        return np.empty((0, 3), np.float32)
+    points_m = np.stack([_column(msg, columns[name]) for name in ("x", "y", "z")], axis=1)
+    return points_m[np.isfinite(points_m).all(axis=1)]
+
+
+def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]) -> PointCloudFields:
+    """What to put into an organized, coloured PointCloud2: x, y, z and a packed rgb field, row by row like the image.
+
+    A point with any unknown coordinate becomes all NaN, and then `is_dense` is False.
+
+    Args:
+        points_m: float32 [H,W,3], metres, NaN where unknown.
+        image_rgb: uint8 [H,W,3].
+
+    Raises:
+        DataError: shapes or types differ from these.
+    """
+    if points_m.ndim != 3 or points_m.shape[2] != 3:
+        raise DataError(f"points_m: expected shape [H,W,3], got {points_m.shape}")
+    if image_rgb.shape != points_m.shape or image_rgb.dtype != np.uint8:
+        raise DataError(f"image_rgb: expected uint8 {points_m.shape}, got {image_rgb.dtype} {image_rgb.shape}")
+    height, width = points_m.shape[:2]
+    unknown = ~np.isfinite(points_m).all(axis=2)
+    cloud = np.empty((height, width, 4), "<f4")
+    cloud[:, :, :3] = points_m
+    cloud[unknown, :3] = np.nan
+    red, green, blue = (image_rgb[:, :, channel].astype(np.uint32) for channel in range(3))
+    # Viewers read the bits of this float as 0x00RRGGBB.
+    cloud.view("<u4")[:, :, 3] = (red << 16) | (green << 8) | blue
+    data = cloud.reshape(-1).view(np.uint8)
+    return PointCloudFields(height, width, ORGANIZED_FIELDS, False, 16, 16 * width, data, not bool(unknown.any()))
+
+
+def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[np.float32]:
+    """One field of every point as float32 [H*W]."""
+    if int(field.datatype) not in _ELEMENTS:
+        raise DataError(
+            f"point cloud field {field.name}: expected a datatype from 1 (INT8) to 8 (FLOAT64), got {field.datatype}"
+        )
+    dtype = np.dtype(_ELEMENTS[int(field.datatype)]).newbyteorder(">" if msg.is_bigendian else "<")
+    height, width = int(msg.height), int(msg.width)
+    offset, point_step, row_step = int(field.offset), int(msg.point_step), int(msg.row_step)
+    if offset < 0 or point_step < offset + dtype.itemsize:
+        raise DataError(
+            f"point cloud: field {field.name} ends at byte {offset + dtype.itemsize} of a point, "
+            f"but point_step is {point_step}; the message contradicts itself"
+        )
+    if height > 1 and row_step < width * point_step:
+        raise DataError(
+            f"point cloud: expected a row_step of at least {width * point_step} bytes ({width} points of {point_step}), "
+            f"got {row_step}"
+        )
+    try:
+        data = np.frombuffer(msg.data, dtype=np.uint8) if len(msg.data) else np.empty(0, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        raise DataError(
+            f"point cloud: expected a buffer of bytes in its data, got {type(msg.data).__name__}"
+        ) from error
+    needed = (height - 1) * row_step + width * point_step
+    if data.size < needed:
+        raise DataError(
+            f"point cloud: expected {needed} bytes ({height} rows of {width} points of {point_step} bytes), "
+            f"got {data.size}; the message is truncated"
+        )
+    values = np.ndarray((height, width), dtype, buffer=data, offset=offset, strides=(row_step, point_step))
+    with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes an infinity and is dropped
+        return values.astype(np.float32).reshape(-1)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Point cloud messages: any layout in, one organized layout out."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.point_clouds import FLOAT32, decode_xyz, organized_cloud_fields
+
+POINTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [-1, -2, -3], [0, 0.5, 0.25], [10, 20, 30]], np.float32)
+DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
+
+
+def cloud(layout, point_step, height=1, row_padding=0, order="<", points=POINTS):
+    """A stand-in for sensor_msgs/PointCloud2; layout is [(name, element, offset)]."""
+    dtype = np.dtype(
+        {
+            "names": [name for name, _, _ in layout],
+            "formats": [order + element for _, element, _ in layout],
+            "offsets": [offset for _, _, offset in layout],
+            "itemsize": point_step,
+        }
+    )
+    values = np.zeros(len(points), dtype)
+    for name in dtype.names:
+        values[name] = points[:, "xyz".index(name)] if name in "xyz" else 77
+    rows = np.frombuffer(values.tobytes(), np.uint8).reshape(height, -1)
+    rows = np.hstack([rows, np.full((height, row_padding), 0xCD, np.uint8)])
+    return SimpleNamespace(
+        height=height,
+        width=len(points) // height,
+        fields=[SimpleNamespace(name=n, offset=o, datatype=DATATYPES[e], count=1) for n, e, o in layout],
+        is_bigendian=order == ">",
+        point_step=point_step,
+        row_step=rows.shape[1],
+        data=rows.tobytes(),
+    )
+
+
+XYZ = [("x", "f4", 0), ("y", "f4", 4), ("z", "f4", 8)]
+
+
+def test_packed_floats_are_read():
+    assert np.array_equal(decode_xyz(cloud(XYZ, 12)), POINTS)
+
+
+def test_any_order_mixed_types_and_padding_are_read():
+    layout = [("intensity", "u1", 1), ("z", "f8", 4), ("x", "f4", 20), ("ring", "u2", 14), ("y", "f8", 28)]
+    assert np.array_equal(decode_xyz(cloud(layout, 41)), POINTS)
+
+
+def test_row_padding_of_an_organized_cloud_is_skipped():
+    assert np.array_equal(decode_xyz(cloud(XYZ, 16, height=2, row_padding=5)), POINTS)
+
+
+def test_big_endian_clouds_are_read():
+    assert np.array_equal(decode_xyz(cloud(XYZ, 12, order=">")), POINTS)
+
+
+def test_integer_coordinates_are_read():
+    layout = [("x", "i2", 0), ("y", "i4", 2), ("z", "i1", 6)]
+    assert np.array_equal(decode_xyz(cloud(layout, 8, points=np.rint(POINTS))), np.rint(POINTS))
+
+
+def test_points_with_nan_or_infinity_are_dropped():
+    points = POINTS.copy()
+    points[1, 0], points[2, 1], points[3, 2] = np.nan, np.inf, -np.inf
+    assert np.array_equal(decode_xyz(cloud(XYZ, 12, points=points)), POINTS[[0, 4, 5]])
+
+
+def test_doubles_beyond_float32_are_dropped():
+    points = POINTS.astype(np.float64)
+    points[0, 0] = 1e300
+    layout = [("x", "f8", 0), ("y", "f8", 8), ("z", "f8", 16)]
+    assert np.array_equal(decode_xyz(cloud(layout, 24, points=points)), POINTS[1:])
+
+
+def test_an_empty_cloud_has_no_points():
+    assert decode_xyz(cloud(XYZ, 12, points=POINTS[:0])).shape == (0, 3)
+
+
+def test_missing_field_lists_the_fields_there_are():
+    with pytest.raises(DataError, match="got intensity, z; missing x, y"):
+        decode_xyz(cloud([("intensity", "f4", 0), ("z", "f4", 4)], 8))
+
+
+def test_truncated_cloud_says_expected_and_got():
+    message = cloud(XYZ, 12)
+    message.data = message.data[:-1]
+    with pytest.raises(DataError, match=r"expected 72 bytes .* got 71; the message is truncated"):
+        decode_xyz(message)
+
+
+def test_field_outside_of_its_point_is_refused():
+    message = cloud(XYZ, 12)
+    message.point_step = 10
+    with pytest.raises(DataError, match="ends at byte 12 of a point, but point_step is 10"):
+        decode_xyz(message)
+
+
+def test_row_step_shorter_than_its_points_is_refused():
+    message = cloud(XYZ, 12, height=2)
+    message.row_step = 35
+    with pytest.raises(DataError, match="row_step of at least 36"):
+        decode_xyz(message)
+
+
+def test_unknown_datatype_is_refused():
+    message = cloud(XYZ, 12)
+    message.fields[1].datatype = 9
+    with pytest.raises(DataError, match=r"field y: expected a datatype from 1 .* got 9"):
+        decode_xyz(message)
+
+
+def test_absurd_size_is_refused_before_anything_is_allocated():
+    message = cloud(XYZ, 12)
+    message.width = message.height = 2**31
+    with pytest.raises(DataError, match="expected at most"):
+        decode_xyz(message)
+
+
+def test_organized_cloud_has_the_layout_that_viewers_expect():
+    points_m = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    rgb = np.zeros((2, 4, 3), np.uint8)
+    rgb[1, 2] = (1, 2, 3)
+    fields = organized_cloud_fields(points_m, rgb)
+    layout = [(f.name, f.offset, f.datatype, f.count) for f in fields.fields]
+    assert layout == [("x", 0, FLOAT32, 1), ("y", 4, FLOAT32, 1), ("z", 8, FLOAT32, 1), ("rgb", 12, FLOAT32, 1)]
+    assert (fields.height, fields.width, fields.point_step, fields.row_step) == (2, 4, 16, 64)
+    assert fields.is_dense and not fields.is_bigendian
+    assert fields.data.view("<u4").reshape(2, 4, 4)[1, 2, 3] == 0x00010203
+    assert np.array_equal(decode_xyz(fields), points_m.reshape(-1, 3))
+
+
+def test_organized_cloud_with_an_unknown_point_is_not_dense():
+    points_m = np.ones((1, 2, 3), np.float32)
+    points_m[0, 1, 2] = np.nan
+    fields = organized_cloud_fields(points_m, np.zeros((1, 2, 3), np.uint8))
+    assert not fields.is_dense
+    assert np.isnan(fields.data.view("<f4").reshape(2, 4)[1, :3]).all()
+
+
+def test_organized_cloud_needs_a_colour_per_point():
+    with pytest.raises(DataError, match="image_rgb: expected uint8"):
+        organized_cloud_fields(np.ones((2, 2, 3), np.float32), np.zeros((2, 3, 3), np.uint8))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of fixed transforms."""
+
+import numpy as np
+import pytest
+
+from mono_depth_ros.errors import FrameError
+from mono_depth_ros.geometry.rigid import invert_rigid, rigid_from_quaternion
+from mono_depth_ros.messages import transforms
+from mono_depth_ros.messages.transforms import StaticTransforms
+
+T_BASE_LIDAR = rigid_from_quaternion([0.0, 0.0, 1.7], [0.0, 0.0, np.sin(0.3), np.cos(0.3)])
+T_BASE_MAST = rigid_from_quaternion([0.5, 0.0, 1.0], [0.0, np.sin(0.1), 0.0, np.cos(0.1)])
+T_MAST_CAMERA = rigid_from_quaternion([0.0, 0.2, 0.1], [-0.5, 0.5, -0.5, 0.5])
+
+
+@pytest.fixture
+def robot():
+    tree = StaticTransforms()
+    tree.add("base_link", "lidar", T_BASE_LIDAR)
+    tree.add("mast", "camera", T_MAST_CAMERA)
+    tree.add("base_link", "mast", T_BASE_MAST)
+    return tree
+
+
+def test_lookup_chains_through_the_common_ancestor(robot):
+    expected = invert_rigid(T_BASE_MAST @ T_MAST_CAMERA) @ T_BASE_LIDAR
+    np.testing.assert_allclose(robot.lookup("camera", "lidar"), expected, atol=1e-12)
+    np.testing.assert_allclose(robot.lookup("lidar", "camera"), invert_rigid(expected), atol=1e-12)
+
+
+def test_lookup_of_an_ancestor_and_of_itself(robot):
+    np.testing.assert_allclose(robot.lookup("base_link", "camera"), T_BASE_MAST @ T_MAST_CAMERA, atol=1e-12)
+    np.testing.assert_allclose(robot.lookup("mast", "mast"), np.eye(4))
+
+
+def test_leading_slashes_of_old_frame_names_do_not_matter(robot):
+    np.testing.assert_allclose(robot.lookup("/base_link", "/lidar"), T_BASE_LIDAR)
+
+
+def test_a_later_transform_of_the_same_child_replaces_the_first(robot):
+    robot.add("base_link", "lidar", np.eye(4))
+    np.testing.assert_allclose(robot.lookup("base_link", "lidar"), np.eye(4))
+
+
+def test_unconnected_frames_are_an_error_that_lists_the_known_ones(robot):
+    with pytest.raises(FrameError, match=r"no connection; known frames: base_link, camera, lidar, mast"):
+        robot.lookup("camera", "gps")
+
+
+def test_a_circle_is_an_error():
+    tree = StaticTransforms()
+    tree.add("a", "b", np.eye(4))
+    tree.add("b", "a", np.eye(4))
+    with pytest.raises(FrameError, match="circle"):
+        tree.lookup("c", "a")
+
+
+@pytest.mark.parametrize(("parent", "child"), [("a", "a"), ("", "a"), ("a", "")])
+def test_frames_need_two_different_names(parent, child):
+    with pytest.raises(FrameError, match="two different frame names"):
+        StaticTransforms().add(parent, child, np.eye(4))
+
+
+def test_the_number_of_frames_is_bounded(monkeypatch):
+    monkeypatch.setattr(transforms, "MAX_FRAMES", 2)
+    tree = StaticTransforms()
+    tree.add("base", "a", np.eye(4))
+    tree.add("base", "b", np.eye(4))
+    tree.add("base", "b", np.eye(4))
+    with pytest.raises(FrameError, match="at most 2 frames"):
+        tree.add("base", "c", np.eye(4))
