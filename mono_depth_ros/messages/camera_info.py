@@ -53,8 +53,8 @@ def camera_from_info(msg: CameraInfoMessage, rectified: bool = True) -> PinholeC
 
     A rectified image is described by P (by K where a driver leaves P empty), a raw one by K. Distortion is not
     modelled: for a raw image with `has_distortion` the result is only as good as the lens is straight, so rectify it
-    first (image_proc). The fourth column of P (the baseline of a stereo pair) is not used: points are expected in the optical
-    frame of this very camera.
+    first (image_proc). The fourth column of P (the baseline of a stereo pair) is not used: points are expected in the
+    optical frame of this very camera.
 
     Raises:
         DataError: the camera is not calibrated (K[0] is 0), has no size, is skewed, or has non-finite numbers.

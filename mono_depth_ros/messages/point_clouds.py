@@ -143,8 +143,8 @@ def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[np.floa
         )
     if height > 1 and row_step < width * point_step:
         raise DataError(
-            f"point cloud: expected a row_step of at least {width * point_step} bytes ({width} points of {point_step}), "
-            f"got {row_step}"
+            f"point cloud: expected a row_step of at least {width * point_step} bytes "
+            f"({width} points of {point_step}), got {row_step}"
         )
     try:
         data = np.frombuffer(msg.data, dtype=np.uint8) if len(msg.data) else np.empty(0, np.uint8)

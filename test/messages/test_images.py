@@ -186,7 +186,7 @@ def test_broken_png_body_is_refused():
 def test_depth_in_metres_keeps_values_and_marks_the_rest_unknown():
     values = np.array([[1.5, np.nan, np.inf], [-np.inf, 0.0, -1.0]], "<f4")
     depth_m = decode_depth_image(image_message(values, "32FC1", padding=4))
-    np.testing.assert_array_equal(depth_m, np.array([[1.5, np.nan, np.nan]] + [[np.nan] * 3], np.float32))
+    np.testing.assert_array_equal(depth_m, np.array([[1.5, np.nan, np.nan], [np.nan] * 3], np.float32))
 
 
 @pytest.mark.parametrize("encoding", ["16UC1", "mono16"])
