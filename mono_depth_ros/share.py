@@ -41,7 +41,9 @@ def share_path(relative: str) -> Path:
         if candidate.exists():
             return candidate
     looked = ", ".join(str(root) for root in share_roots())
-    raise ConfigError(f"shipped file {relative!r}: expected below one of [{looked}], got none; is the package installed?")
+    raise ConfigError(
+        f"shipped file {relative!r}: expected below one of [{looked}], got none; is the package installed?"
+    )
 
 
 def model_path(name_or_path: str) -> Path:

@@ -6,14 +6,15 @@ pixel, so the image covers [-0.5, width - 0.5) x [-0.5, height - 0.5).
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import DataError
 
-DepthMap = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float32]
+DepthMap: TypeAlias = npt.NDArray[np.float32]
+Points: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

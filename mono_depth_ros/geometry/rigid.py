@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rigid motions as 4x4 matrices. ``T_a_b @ p_b = p_a``: inner frames cancel when read."""
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import FrameError
 from mono_depth_ros.geometry.camera import Points
 
-RigidTransform = npt.NDArray[np.float64]
+RigidTransform: TypeAlias = npt.NDArray[np.float64]
 
 
 def rigid_from_quaternion(translation_m: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> RigidTransform:
@@ -68,9 +70,7 @@ def interpolate_rigid(T_w_a: RigidTransform, T_w_b: RigidTransform, fraction: fl
 
 def _vector_from_rotation(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Axis times angle (rad) of a rotation of less than half a turn."""
-    skew = np.array(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
+    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     sine = 0.5 * float(np.linalg.norm(skew))
     angle = float(np.arctan2(sine, 0.5 * (np.trace(rotation) - 1.0)))
     vector: npt.NDArray[np.float64] = skew * (0.5 if sine < 1e-9 else 0.5 * angle / sine)

@@ -77,7 +77,9 @@ def load_contract(model_dir: Path) -> ModelContract:
             raise ModelContractError(f"{path}: expected at most {MAX_CONTRACT_BYTES} bytes; this is not a contract")
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelContractError(f"{path}: expected a JSON contract, got: {error}; `mono-depth export` writes one")
+        raise ModelContractError(
+            f"{path}: expected a JSON contract, got: {error}; `mono-depth export` writes one"
+        ) from None
     if not isinstance(fields, dict):
         raise ModelContractError(f"{path}: expected a JSON object, got {type(fields).__name__}")
     known = {field.name: field for field in dataclasses.fields(ModelContract)}

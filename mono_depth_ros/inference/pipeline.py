@@ -17,6 +17,8 @@ from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import choose_scale
 from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
 
+DEFAULT_DIAL_POLICY = DialPolicy()
+
 
 class Engine(Protocol):
     """What the pipeline needs of an engine; OnnxEngine is one, a test's stand-in another."""
@@ -54,7 +56,7 @@ class DepthPipeline:
         policy: when points are good enough to complete with.
     """
 
-    def __init__(self, engine: Engine, policy: DialPolicy = DialPolicy()) -> None:
+    def __init__(self, engine: Engine, policy: DialPolicy = DEFAULT_DIAL_POLICY) -> None:
         self._engine = engine
         self._policy = policy
         self._dial = DialState()
@@ -92,9 +94,7 @@ class DepthPipeline:
     def _decide(self, sparse: SparseDepth | None, points_age_s: float | None) -> DialDecision:
         if not self._engine.contract.completes:
             return DialDecision(Mode.PREDICTION, Reason.MODEL_PREDICTS_ONLY)
-        decision, self._dial = decide(
-            None if sparse is None else len(sparse), points_age_s, self._policy, self._dial
-        )
+        decision, self._dial = decide(None if sparse is None else len(sparse), points_age_s, self._policy, self._dial)
         return decision
 
 
@@ -124,8 +124,8 @@ def infer_depth(engine: Engine, fit: FitToNetwork, sparse: SparseDepth | None) -
         float32 [H, W], metres along z, every pixel filled.
     """
     if sparse is None:
-        points_bvu = np.zeros((0, 3), np.int64)
-        points_depth_m = np.zeros(0, np.float32)
+        points_bvu: npt.NDArray[np.int64] = np.zeros((0, 3), np.int64)
+        points_depth_m: npt.NDArray[np.float32] = np.zeros(0, np.float32)
     else:
         points_bvu = np.stack([np.zeros_like(sparse.rows), sparse.rows, sparse.cols], axis=1)
         points_depth_m = sparse.depth_m / np.float32(fit.focal_ratio)

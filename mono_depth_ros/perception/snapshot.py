@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform
 
-RgbImage = npt.NDArray[np.uint8]
+RgbImage: TypeAlias = npt.NDArray[np.uint8]
 
 
 class SensorState(str, Enum):

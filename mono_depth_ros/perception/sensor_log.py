@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of one input: what came, what was refused, how often."""
+
+from collections import deque
+
+from mono_depth_ros.perception.snapshot import SensorReport, SensorState
+
+_RATE_WINDOW = 30
+
+
+class SensorLog:
+    """Statistics of one input, for its SensorReport.
+
+    Args:
+        name: of the input, as in SensorReport.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stamps_ns: deque[int] = deque(maxlen=_RATE_WINDOW)
+        self._received = 0
+        self._rejected = 0
+        self._last_error = ""
+
+    def receive(self, stamp_ns: int) -> None:
+        """Counts a good message."""
+        self._received += 1
+        self._stamps_ns.append(stamp_ns)
+
+    def reject(self, error: str) -> None:
+        """Counts a refused message and keeps the reason."""
+        self._received += 1
+        self._rejected += 1
+        self._last_error = error
+
+    def forget_stamps(self) -> None:
+        """For a clock that jumped: the counters stay, the rate begins anew."""
+        self._stamps_ns.clear()
+
+    def rate_hz(self) -> float:
+        """Messages per second of the last stamps; 0 with fewer than two."""
+        if len(self._stamps_ns) < 2:
+            return 0.0
+        span_ns = max(self._stamps_ns) - min(self._stamps_ns)
+        return (len(self._stamps_ns) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
+
+    def report(self, state: SensorState, age_s: float | None, used: bool, reason: str) -> SensorReport:
+        """The report of this input for one image."""
+        return SensorReport(
+            self._name, state, age_s, self.rate_hz(), used, reason, self._received, self._rejected, self._last_error
+        )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.perception.dial import DialPolicy, DialState, Mode, Reason, decide
+
+POLICY = DialPolicy(max_points_age_s=0.3, resume_points_age_s=0.2, min_points=10, resume_points=20)
+PREDICTING, COMPLETING = DialState(Mode.PREDICTION), DialState(Mode.COMPLETION)
+
+
+@pytest.mark.parametrize(
+    ("points", "age_s", "state", "mode", "reason"),
+    [
+        (None, None, COMPLETING, Mode.PREDICTION, Reason.NO_POINTS),
+        (500, 0.0, PREDICTING, Mode.COMPLETION, Reason.POINTS_USED),
+        (500, -0.1, PREDICTING, Mode.COMPLETION, Reason.POINTS_USED),
+        (500, 0.25, COMPLETING, Mode.COMPLETION, Reason.POINTS_USED),
+        (500, 0.25, PREDICTING, Mode.PREDICTION, Reason.POINTS_STALE),
+        (500, 0.31, COMPLETING, Mode.PREDICTION, Reason.POINTS_STALE),
+        (500, -0.31, COMPLETING, Mode.PREDICTION, Reason.POINTS_STALE),
+        (15, 0.0, COMPLETING, Mode.COMPLETION, Reason.POINTS_USED),
+        (15, 0.0, PREDICTING, Mode.PREDICTION, Reason.TOO_FEW_POINTS),
+        (9, 0.0, COMPLETING, Mode.PREDICTION, Reason.TOO_FEW_POINTS),
+        (0, 0.0, COMPLETING, Mode.PREDICTION, Reason.TOO_FEW_POINTS),
+    ],
+)
+def test_the_dial_stands_where_the_table_says(points, age_s, state, mode, reason):
+    decision, _ = decide(points, age_s, POLICY, state)
+    assert (decision.mode, decision.reason) == (mode, reason)
+
+
+def test_the_first_scan_after_a_gap_turns_the_dial_back():
+    state = COMPLETING
+    modes = []
+    for age_s in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.0):
+        decision, state = decide(300, age_s, POLICY, state)
+        modes.append(decision.mode.name[0])
+    assert "".join(modes) == "CCCCPPC"
+
+
+@given(st.floats(0.2, 0.3), st.integers(10, 20))
+def test_between_the_limits_the_dial_stays_where_it_is(age_s, points):
+    completing, _ = decide(points, age_s, POLICY, COMPLETING)
+    assert completing.mode is Mode.COMPLETION
+    predicting, _ = decide(points - 1, age_s, POLICY, PREDICTING)
+    assert predicting.mode is Mode.PREDICTION
+
+
+@pytest.mark.parametrize("limits", [{"resume_points_age_s": 0.5}, {"resume_points": 1}, {"min_points": 0}])
+def test_limits_the_wrong_way_round_are_refused(limits):
+    with pytest.raises(ConfigError, match="dial: expected"):
+        DialPolicy(**limits)
