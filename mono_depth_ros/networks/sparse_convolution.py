@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact sparse convolution and pooling of an image grid, in plain tensor operations.
+
+A sparse grid is a list of valid cells with one feature row each. An operation writes the row numbers of the cells on the
+image grid, reads the k x k neighbours of every cell back, gathers their feature rows and does one matrix product. Cells
+exist in the output only where they exist in the input, so the cost grows with the number of points, not with the image.
+Everything exports to ONNX with a dynamic number of cells, zero included.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Statistics of fewer cells than this are noise; see ValidCellBatchNorm.
+MIN_CELLS_FOR_BATCH_STATISTICS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SparsePoints:
+    """Depth at some pixels of a batch of images: the input of the sparse branch.
+
+    Entries with a depth that is not a positive finite number, or outside the batch of images, are padding and change
+    nothing. A pixel must not occur twice; `geometry.sparse_depth` keeps the nearest of several points.
+
+    Attributes:
+        bvu: int64 [N, 3], image in the batch, row and column at network resolution.
+        depth_m: float32 [N], metres along the camera axis.
+    """
+
+    bvu: Tensor
+    depth_m: Tensor
+
+    @classmethod
+    def from_dense(cls, depth_m: Tensor) -> "SparsePoints":
+        """Points of float [B, 1, H, W] depth maps; pixels that are not > 0 (0, NaN) are left out."""
+        maps = depth_m[:, 0]
+        bvu = torch.nonzero(maps > 0)
+        return cls(bvu, maps[bvu[:, 0], bvu[:, 1], bvu[:, 2]])
+
+
+@dataclass(frozen=True, slots=True)
+class SparseGrid:
+    """Features at the valid cells of a batch of image grids.
+
+    Attributes:
+        features: float [N, C], one row per valid cell.
+        cells: int64 [N, 3], batch, row, column; every cell at most once.
+        batch: number of images B.
+        height: rows H of the grid.
+        width: columns W of the grid.
+    """
+
+    features: Tensor
+    cells: Tensor
+    batch: int
+    height: int
+    width: int
+
+    def to_dense(self) -> Tensor:
+        """float [B, C, H, W], zero where a cell is not valid."""
+        rows = (self.cells[:, 0] * self.height + self.cells[:, 1]) * self.width + self.cells[:, 2]
+        channels = self.features.shape[1]
+        dense = self.features.new_zeros((self.batch * self.height * self.width, channels))
+        dense = dense.index_put((rows,), self.features)
+        return dense.view(-1, self.height, self.width, channels).permute(0, 3, 1, 2)
+
+
+def neighbour_rows(grid: SparseGrid, centres: Tensor, kernel_size: int) -> Tensor:
+    """Where to find the neighbours of some cells in the feature rows of a grid.
+
+    Args:
+        grid: the grid that is read.
+        centres: int64 [M, 3], batch, row and column of the window centres on that grid.
+        kernel_size: odd window size k.
+
+    Returns:
+        int64 [M, k*k], 1 + feature row of the neighbour, 0 where there is none; the column offset runs fastest.
+    """
+    radius = kernel_size // 2
+    stride_v = grid.width + 2 * radius  # a border as wide as the radius: no window leaves the padded grid
+    stride_b = (grid.height + 2 * radius) * stride_v
+    strides = torch.tensor([stride_b, stride_v, 1], device=centres.device)
+    corner = radius * stride_v + radius
+
+    count = grid.cells.shape[0]
+    row_numbers = torch.arange(1, count + 1, device=centres.device)
+    on_grid = torch.zeros(grid.batch * stride_b, dtype=torch.int64, device=centres.device)
+    on_grid = on_grid.scatter(0, (grid.cells * strides).sum(1) + corner, row_numbers)
+
+    reach = range(-radius, radius + 1)
+    offsets = torch.tensor([dv * stride_v + du for dv in reach for du in reach], device=centres.device)
+    return on_grid[((centres * strides).sum(1) + corner).unsqueeze(1) + offsets]
+
+
+def gather_rows(features: Tensor, rows: Tensor, missing: float) -> Tensor:
+    """Feature rows [M, K, C] of row numbers [M, K] that count from 1; number 0 reads the value `missing`."""
+    padded = functional.pad(features, (0, 0, 1, 0), value=missing)
+    return functional.embedding(rows, padded)  # its backward pass is much faster on CPU than that of indexing
+
+
+def max_pool(grid: SparseGrid) -> SparseGrid:
+    """Halve a grid: maximum over the valid cells of each 3 x 3 window.
+
+    An output cell (i, j) exists where the 2 x 2 cells {2i, 2i+1} x {2j, 2j+1} hold a valid one. Its value is the maximum
+    over the valid cells of the 3 x 3 window around (2i, 2j), which reaches one row and column further up and left. Cells
+    that are missing are ignored, so a negative maximum survives. Odd sizes round up.
+    """
+    height, width = (grid.height + 1) // 2, (grid.width + 1) // 2
+    coarse = torch.stack([grid.cells[:, 0], grid.cells[:, 1] // 2, grid.cells[:, 2] // 2], dim=1)
+    strides = torch.tensor([height * width, width, 1], device=coarse.device)
+    occupied = torch.zeros(grid.batch * height * width, dtype=torch.int64, device=coarse.device)
+    occupied = occupied.scatter(0, (coarse * strides).sum(1), torch.ones_like(coarse[:, 0]))
+    flat = torch.nonzero(occupied)[:, 0]
+    cells = torch.stack([flat // (height * width), flat // width % height, flat % width], dim=1)
+
+    centres = cells * torch.tensor([1, 2, 2], device=cells.device)
+    windows = gather_rows(grid.features, neighbour_rows(grid, centres, 3), missing=float("-inf"))
+    return SparseGrid(windows.amax(dim=1), cells, grid.batch, height, width)
+
+
+class SparseConv2d(nn.Module):
+    """Convolution of the valid cells with the valid cells around them, as conv2d with zero padding, no bias.
+
+    Equals `conv2d(x * mask, W, padding=k // 2) * mask` with `weight[(dv * k + du) * Cin + i, o] = W[o, i, dv, du]`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        fan_in = kernel_size * kernel_size * in_channels
+        self.weight = nn.Parameter(torch.empty(fan_in, out_channels).uniform_(-(fan_in**-0.5), fan_in**-0.5))
+
+    def forward(self, features: Tensor, rows: Tensor) -> Tensor:
+        """Features [N, Cin] and neighbour rows [N, k*k] -> features [N, Cout]."""
+        return gather_rows(features, rows, missing=0.0).flatten(1) @ self.weight
+
+
+class ValidCellBatchNorm(nn.Module):
+    """Batch normalisation over the valid cells of a whole batch.
+
+    In training, a batch with fewer than `MIN_CELLS_FOR_BATCH_STATISTICS` valid cells (possibly none) is normalised by the
+    running statistics and leaves them alone: so few cells have no usable variance.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, C] -> [N, C]."""
+        if self.training and features.shape[0] >= MIN_CELLS_FOR_BATCH_STATISTICS:
+            return self.norm(features)
+        norm = self.norm
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return features * scale + (norm.bias - norm.running_mean * scale)
+
+
+class SparseLevel(nn.Module):
+    """Pool, then three parallel chains of one, two and three convolutions, summed, normalised and rectified.
+
+    With C output channels and hidden width H = factor * C, and N for ValidCellBatchNorm + ReLU:
+    `out = N(conv(x) + conv(N(conv(x))) + conv(N(conv(N(conv(x))))))`, the channels being C, H-C and H-H-C. Convolutions
+    that read the same cells are done in one matrix product: `expand` holds the first of each chain, `merge` the last of the
+    second and the third, whose sum it is.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, hidden_factor: int) -> None:
+        super().__init__()
+        hidden = hidden_factor * out_channels
+        self.kernel_size = kernel_size
+        self.splits = [out_channels, 2 * hidden]
+        self.expand = SparseConv2d(in_channels, out_channels + 2 * hidden, kernel_size)
+        self.expand_norm = ValidCellBatchNorm(2 * hidden)
+        self.hidden = SparseConv2d(hidden, hidden, kernel_size)
+        self.hidden_norm = ValidCellBatchNorm(hidden)
+        self.merge = SparseConv2d(2 * hidden, out_channels, kernel_size)
+        self.final_norm = ValidCellBatchNorm(out_channels)
+
+    def forward(self, grid: SparseGrid) -> SparseGrid:
+        """Grid [N, Cin] at H x W -> grid [M, C] at H/2 x W/2."""
+        pooled = max_pool(grid)
+        rows = neighbour_rows(pooled, pooled.cells, self.kernel_size)
+        direct, first = self.expand(pooled.features, rows).split(self.splits, dim=1)
+        second_chain, third_chain = functional.relu(self.expand_norm(first)).chunk(2, dim=1)
+        third_chain = functional.relu(self.hidden_norm(self.hidden(third_chain, rows)))
+        total = direct + self.merge(torch.cat([second_chain, third_chain], dim=1), rows)
+        features = functional.relu(self.final_norm(total))
+        return SparseGrid(features, pooled.cells, pooled.batch, pooled.height, pooled.width)
+
+
+class SparseBranch(nn.Module):
+    """Sparse depth -> dense feature maps at strides 2, 4, ... (one per level).
+
+    `encoding` says what the network sees of a depth d:
+        "depth": d itself in metres. The pooling then keeps the farthest point of a window, as in the original.
+        "inverse": (10 / d, log(20 / d), 1). The pooling keeps the nearest point.
+    """
+
+    def __init__(self, widths: tuple[int, ...], kernels: tuple[int, ...], hidden_factor: int, encoding: str) -> None:
+        super().__init__()
+        self.encoding = encoding
+        inputs = (1 if encoding == "depth" else 3, *widths[:-1])
+        self.levels = nn.ModuleList(
+            SparseLevel(inputs[i], widths[i], kernels[i], hidden_factor) for i in range(len(widths))
+        )
+
+    def encode(self, depth_m: Tensor) -> Tensor:
+        """Positive depths [N] in metres -> features [N, 1 or 3]."""
+        if self.encoding == "depth":
+            return depth_m.unsqueeze(1)
+        return torch.stack([10.0 / depth_m, torch.log(20.0 / depth_m), torch.ones_like(depth_m)], dim=1)
+
+    def forward(self, points: SparsePoints, batch: int, height: int, width: int) -> tuple[Tensor, list[Tensor]]:
+        """Sparse features of a batch.
+
+        Args:
+            points: the points, see SparsePoints.
+            batch, height, width: number and size of the images.
+
+        Returns:
+            bool [B], which images have at least one valid point, and per level float32 [B, C, H / 2^l, W / 2^l], zero
+            where the level has no cell.
+        """
+        valid = (points.depth_m > 0) & (points.depth_m < float("inf"))
+        for axis, size in enumerate((batch, height, width)):
+            valid = valid & (points.bvu[:, axis] >= 0) & (points.bvu[:, axis] < size)
+        kept = torch.nonzero(valid)[:, 0]
+        cells = points.bvu[kept]
+        has_points = torch.zeros(batch, dtype=torch.int64, device=cells.device)
+        has_points = has_points.scatter(0, cells[:, 0], torch.ones_like(cells[:, 0])) > 0
+
+        # Metres do not survive eight bits of mantissa: the branch computes in float32 whatever the caller's autocast says.
+        with torch.autocast(device_type=cells.device.type, enabled=False):
+            grid = SparseGrid(self.encode(points.depth_m[kept].float()), cells, batch, height, width)
+            maps = []
+            for level in self.levels:
+                grid = level(grid)
+                maps.append(grid.to_dense())
+        return has_points, maps
