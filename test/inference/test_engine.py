@@ -69,7 +69,7 @@ def test_a_graph_of_another_size_than_its_contract_is_refused(tmp_path):
 def test_a_missing_model_file_is_named(tmp_path):
     model_dir = write_model(tmp_path)
     (model_dir / "model.onnx").unlink()
-    with pytest.raises(ModelContractError, match="model.onnx"):
+    with pytest.raises(ModelContractError, match=r"model\.onnx"):
         OnnxEngine(model_dir)
 
 
