@@ -139,20 +139,28 @@ class ResidualBlock(nn.Module):
 class ChannelConv3d(nn.Module):
     """The 3-D convolution of packing: each channel and its two neighbours, 3x3 in the image, D features.
 
-    Equals `nn.Conv3d(1, D, 3, padding=1)` on the channels as depth axis, `weight[d, j, y, x] = W[d, 0, j, y, x]`. Written as
-    a 2-D convolution over three stacked channels because that trains many times faster on CPU.
+    Equals `nn.Conv3d(1, D, 3, padding=1)` on the channels as depth axis, `weight[d, j, y, x] = W[d, 0, j, y, x]`. Written
+    as a 2-D convolution over blocks of 16 channels and their two outer neighbours, with a banded weight: six times the
+    multiplications, but CPUs do them many times faster than a Conv3d of one input channel, above all backwards.
     """
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, features, 3, padding=1)
+        self.weight = nn.Parameter(torch.empty(features, 3, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(features))
+        nn.init.xavier_uniform_(self.weight.unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, D, H, W] (nn.Conv3d would give [B, D, C, H, W])."""
-        channels = x.shape[1]
+        channels = int(x.shape[1])
+        block = math.gcd(channels, 16)
+        bands = [functional.pad(self.weight, (0, 0, 0, 0, i, block - 1 - i)) for i in range(block)]
+        weight = torch.stack(bands).flatten(0, 1)  # [block * D, block + 2, 3, 3]
         padded = functional.pad(x, (0, 0, 0, 0, 1, 1))
-        triples = torch.stack([padded[:, :-2], x, padded[:, 2:]], dim=2)  # [B, C, 3, H, W]
-        return self.conv(triples.flatten(0, 1)).unflatten(0, (-1, channels))
+        blocks = [padded[:, start : start + block + 2] for start in range(0, channels, block)]
+        blocks_in_batch = torch.stack(blocks, dim=1).flatten(0, 1)  # [B * C / block, block + 2, H, W]
+        volume = functional.conv2d(blocks_in_batch, weight, self.bias.repeat(block), padding=1)
+        return volume.unflatten(1, (block, -1)).unflatten(0, (-1, channels // block)).flatten(1, 2)
 
 
 class Packing(nn.Module):

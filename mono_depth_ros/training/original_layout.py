@@ -6,7 +6,7 @@ are [K*K, Cin, Cout] with the row offset running fastest, ours [K*K*Cin, Cout] w
 the convolutions of a sparse level that read the same cells in one matrix.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -70,9 +70,9 @@ def residual_block(ours: str, theirs: str, inputs: int, outputs: int) -> Transla
 
 
 def channel_conv3d(ours: str, theirs: str, features: int) -> Translations:
-    """ChannelConv3d: Conv3d weight [D, 1, 3, 3, 3] -> Conv2d weight [D, 3, 3, 3]."""
+    """ChannelConv3d: Conv3d weight [D, 1, 3, 3, 3] -> ours [D, 3, 3, 3]."""
     weight = Translation({f"{theirs}.weight": (features, 1, 3, 3, 3)}, lambda tensors: tensors[0][:, 0])
-    return {f"{ours}.conv.weight": weight, **copied(f"{ours}.conv.bias", f"{theirs}.bias", (features,))}
+    return {f"{ours}.weight": weight, **copied(f"{ours}.bias", f"{theirs}.bias", (features,))}
 
 
 def packing(ours: str, theirs: str, channels: int, kernel: int, features: int) -> Translations:
@@ -118,7 +118,7 @@ def dense_translations(config: PackNetSanConfig, encoder: str, decoder: str) -> 
     return result
 
 
-def sparse_kernel(ours: str, kernels: dict[str, Shape], axis: int) -> Translations:
+def sparse_kernel(ours: str, kernels: Mapping[str, Shape], axis: int) -> Translations:
     """Original kernels [K*K, Cin, Cout], joined along `axis` (1: inputs, 2: outputs) -> our matrix [K*K*Cin, Cout]."""
 
     def build(tensors: list[Tensor]) -> Tensor:
@@ -126,7 +126,7 @@ def sparse_kernel(ours: str, kernels: dict[str, Shape], axis: int) -> Translatio
         size = int(kernel.shape[0] ** 0.5)
         return kernel.unflatten(0, (size, size)).transpose(0, 1).flatten(0, 2)
 
-    return {ours: Translation(kernels, build)}
+    return {ours: Translation(dict(kernels), build)}
 
 
 def sparse_norm(ours: str, theirs: list[str], channels: int) -> Translations:
