@@ -2,8 +2,8 @@
 """PackNet-SAN: one network that predicts depth from an image and completes it where sparse depth is given.
 
 The dense network is PackNet (Guizilini et al., CVPR 2020, arXiv 1905.02693), the sparse branch is the sparse auxiliary
-network of PackNet-SAN (Guizilini et al., CVPR 2021, arXiv 2103.16690). Read from top to bottom: configuration, blocks in
-the order of use, network. `PACKNET_SAN01` and `PACKNET01` are the two configurations of the original release.
+network of PackNet-SAN (Guizilini et al., CVPR 2021, arXiv 2103.16690). Read from top to bottom: configuration, blocks
+in the order of use, network. `PACKNET_SAN01` and `PACKNET01` are the two configurations of the original release.
 """
 
 import math
@@ -139,9 +139,10 @@ class ResidualBlock(nn.Module):
 class ChannelConv3d(nn.Module):
     """The 3-D convolution of packing: each channel and its two neighbours, 3x3 in the image, D features.
 
-    Equals `nn.Conv3d(1, D, 3, padding=1)` on the channels as depth axis, `weight[d, j, y, x] = W[d, 0, j, y, x]`. Written
-    as a 2-D convolution over blocks of 16 channels and their two outer neighbours, with a banded weight: six times the
-    multiplications, but CPUs do them many times faster than a Conv3d of one input channel, above all backwards.
+    Equals `nn.Conv3d(1, D, 3, padding=1)` on the channels as depth axis, `weight[d, j, y, x] = W[d, 0, j, y, x]`.
+    Written as a 2-D convolution over blocks of 16 channels and their two outer neighbours, with a banded weight: six
+    times the multiplications, but CPUs do them many times faster than a Conv3d of one input channel, above all
+    backwards.
     """
 
     def __init__(self, features: int) -> None:
@@ -212,7 +213,7 @@ class PackNetFeatures(NamedTuple):
 
 
 class PackNetSanOutput(NamedTuple):
-    """Four `inv_depths` [B, 1, H / 2^s, W / 2^s], s = 0..3, finest first, in 1/m; the five `skips` they were decoded from."""
+    """Four `inv_depths` [B, 1, H / 2^s, W / 2^s], s = 0..3, finest first, in 1/m, and the `skips` they come from."""
 
     inv_depths: tuple[Tensor, ...]
     skips: tuple[Tensor, ...]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PoseNet: motion of the camera between a target image and its neighbours in time.
 
-The pose network of PackNet (arXiv 1905.02693): seven convolutions of stride 2 with GroupNorm and ReLU, a 1x1 convolution
-to six numbers per neighbour, mean over the image.
+The pose network of PackNet (arXiv 1905.02693): seven convolutions of stride 2 with GroupNorm and ReLU, a 1x1
+convolution to six numbers per neighbour, mean over the image.
 """
 
 import torch

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact sparse convolution and pooling of an image grid, in plain tensor operations.
 
-A sparse grid is a list of valid cells with one feature row each. An operation writes the row numbers of the cells on the
-image grid, reads the k x k neighbours of every cell back, gathers their feature rows and does one matrix product. Cells
-exist in the output only where they exist in the input, so the cost grows with the number of points, not with the image.
-Everything exports to ONNX with a dynamic number of cells, zero included.
+A sparse grid is a list of valid cells with one feature row each. An operation writes the row numbers of the cells on
+the image grid, reads the k x k neighbours of every cell back, gathers their feature rows and does one matrix product.
+Cells exist in the output only where they exist in the input, so the cost grows with the number of points, not with the
+image. Everything exports to ONNX with a dynamic number of cells, zero included.
 """
 
 from dataclasses import dataclass
@@ -103,9 +103,9 @@ def gather_rows(features: Tensor, rows: Tensor, missing: float) -> Tensor:
 def max_pool(grid: SparseGrid) -> SparseGrid:
     """Halve a grid: maximum over the valid cells of each 3 x 3 window.
 
-    An output cell (i, j) exists where the 2 x 2 cells {2i, 2i+1} x {2j, 2j+1} hold a valid one. Its value is the maximum
-    over the valid cells of the 3 x 3 window around (2i, 2j), which reaches one row and column further up and left. Cells
-    that are missing are ignored, so a negative maximum survives. Odd sizes round up.
+    An output cell (i, j) exists where the 2 x 2 cells {2i, 2i+1} x {2j, 2j+1} hold a valid one. Its value is the
+    maximum over the valid cells of the 3 x 3 window around (2i, 2j), which reaches one row and column further up and
+    left. Cells that are missing are ignored, so a negative maximum survives. Odd sizes round up.
     """
     height, width = (grid.height + 1) // 2, (grid.width + 1) // 2
     coarse = torch.stack([grid.cells[:, 0], grid.cells[:, 1] // 2, grid.cells[:, 2] // 2], dim=1)
@@ -139,8 +139,8 @@ class SparseConv2d(nn.Module):
 class ValidCellBatchNorm(nn.Module):
     """Batch normalisation over the valid cells of a whole batch.
 
-    In training, a batch with fewer than `MIN_CELLS_FOR_BATCH_STATISTICS` valid cells (possibly none) is normalised by the
-    running statistics and leaves them alone: so few cells have no usable variance.
+    In training, a batch with fewer than `MIN_CELLS_FOR_BATCH_STATISTICS` valid cells (possibly none) is normalised by
+    the running statistics and leaves them alone: so few cells have no usable variance.
     """
 
     def __init__(self, channels: int) -> None:
@@ -161,8 +161,8 @@ class SparseLevel(nn.Module):
 
     With C output channels and hidden width H = factor * C, and N for ValidCellBatchNorm + ReLU:
     `out = N(conv(x) + conv(N(conv(x))) + conv(N(conv(N(conv(x))))))`, the channels being C, H-C and H-H-C. Convolutions
-    that read the same cells are done in one matrix product: `expand` holds the first of each chain, `merge` the last of the
-    second and the third, whose sum it is.
+    that read the same cells are done in one matrix product: `expand` holds the first of each chain, `merge` the last of
+    the second and the third, whose sum it is.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, hidden_factor: int) -> None:
@@ -230,7 +230,8 @@ class SparseBranch(nn.Module):
         has_points = torch.zeros(batch, dtype=torch.int64, device=cells.device)
         has_points = has_points.scatter(0, cells[:, 0], torch.ones_like(cells[:, 0])) > 0
 
-        # Metres do not survive eight bits of mantissa: the branch computes in float32 whatever the caller's autocast says.
+        # Metres do not survive eight bits of mantissa: the branch computes in float32 whatever the caller's autocast
+        # says.
         with torch.autocast(device_type=cells.device.type, enabled=False):
             grid = SparseGrid(self.encode(points.depth_m[kept].float()), cells, batch, height, width)
             maps = []

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our checkpoint file: networks, what is known about them, and the state of the training that made them.
 
-A checkpoint is one file written by torch that holds only tensors, numbers, strings, lists and dictionaries. It is read with
-torch's weights-only unpickler, so a checkpoint from a stranger cannot run code. It is written whole or not at all.
+A checkpoint is one file written by torch that holds only tensors, numbers, strings, lists and dictionaries. It is read
+with torch's weights-only unpickler, so a checkpoint from a stranger cannot run code. It is written whole or not at all.
 """
 
 import os
@@ -173,8 +173,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(contents, dict) or contents.get("schema_version") != SCHEMA_VERSION:
         version = contents.get("schema_version") if isinstance(contents, dict) else None
         raise ModelContractError(
-            f"checkpoint {path}: expected schema version {SCHEMA_VERSION}, got {version}; files of the original PackNet "
-            "release are read by `mono-depth import-checkpoint`"
+            f"checkpoint {path}: expected schema version {SCHEMA_VERSION}, got {version}; files of the original "
+            "PackNet release are read by `mono-depth import-checkpoint`"
         )
     try:
         return Checkpoint(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names and layouts of the weights in the original PackNet release, and how ours are made of them.
 
-Three layouts differ. After a packing the original orders channels as (D, 4C), we as (4C, D). The original's sparse kernels
-are [K*K, Cin, Cout] with the row offset running fastest, ours [K*K*Cin, Cout] with the column offset fastest. And we keep
-the convolutions of a sparse level that read the same cells in one matrix.
+Three layouts differ. After a packing the original orders channels as (D, 4C), we as (4C, D). The original's sparse
+kernels are [K*K, Cin, Cout] with the row offset running fastest, ours [K*K*Cin, Cout] with the column offset fastest.
+And we keep the convolutions of a sparse level that read the same cells in one matrix.
 """
 
 from collections.abc import Callable, Mapping
