@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One image of a drive with what is known about its depth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.geometry.camera import PinholeCamera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthSample:
+    """An image, the sparse points that go with it, and the truth to compare with.
+
+    Attributes:
+        name: identifies the sample in tables and files.
+        stamp_ns: stamp of the image.
+        camera_name: which camera of the robot it was.
+        image_rgb: uint8 [H,W,3].
+        camera: intrinsics of the image.
+        points_camera_m: float32 [N,3] in the camera frame at the image stamp, the sparse input; None without any.
+        truth_depth_m: float32 [h,w], metres, NaN where unknown; None without truth.
+        truth_camera: intrinsics of the truth, whose grid may be coarser than the image's; None without truth.
+
+    Raises:
+        DataError: an array has another shape than its camera or another type.
+    """
+
+    name: str
+    stamp_ns: int
+    camera_name: str
+    image_rgb: NDArray[np.uint8]
+    camera: PinholeCamera
+    points_camera_m: NDArray[np.float32] | None
+    truth_depth_m: NDArray[np.float32] | None
+    truth_camera: PinholeCamera | None
+
+    def __post_init__(self) -> None:
+        _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))
+        if self.points_camera_m is not None:
+            _check("points_camera_m", self.points_camera_m, np.float32, (len(self.points_camera_m), 3))
+        if (self.truth_depth_m is None) != (self.truth_camera is None):
+            raise DataError(f"sample {self.name}: expected truth_depth_m and truth_camera together, got only one")
+        if self.truth_depth_m is not None and self.truth_camera is not None:
+            shape = (self.truth_camera.height_px, self.truth_camera.width_px)
+            _check("truth_depth_m", self.truth_depth_m, np.float32, shape)
+
+
+def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise DataError(f"{name}: expected {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")

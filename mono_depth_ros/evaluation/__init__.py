@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How good depth is: metrics, baselines, and the evaluation of a model on a drive."""
