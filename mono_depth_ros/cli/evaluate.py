@@ -13,7 +13,7 @@ from mono_depth_ros.errors import ConfigError
 # What to say in place of a model to score the baselines only.
 NO_MODEL = "none"
 
-_UNITS = {"sq_rel": " [m]", "rmse": " [m]", "mae": " [m]", "irmse": " [1/km]", "imae": " [1/km]"}
+_UNITS = {"sq_rel": " (m)", "rmse": " (m)", "mae": " (m)", "irmse": " (1/km)", "imae": " (1/km)"}
 
 _EPILOG = """\
 The dense cloud (--gt-points) is the truth; the sparse one (--points) is what the model completes. Pixels where a sparse

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, BagTopics
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
-from mono_depth_ros.errors import DataError
+from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.messages.odometry import decode_odometry
@@ -95,9 +95,12 @@ class SnapshotFeed:
         frames = (camera_frame, self._lidar_frame, self._base_frame)
         if frames == self._placed:
             return
-        if self._lidar_frame:
-            T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
-            self._buffer.set_T_camera_lidar(self._lidar_frame, T_camera_lidar)
-        if self._base_frame:
-            self._buffer.set_T_base_camera(self._transforms.lookup(self._base_frame, camera_frame))
+        try:
+            if self._lidar_frame:
+                T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
+                self._buffer.set_T_camera_lidar(self._lidar_frame, T_camera_lidar)
+            if self._base_frame:
+                self._buffer.set_T_base_camera(self._transforms.lookup(self._base_frame, camera_frame))
+        except FrameError as error:
+            raise FrameError(f"{error}; record /tf_static, or go without that sensor") from error
         self._placed = frames

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mono-depth replay`: a bag in, a bag with depth out, by the pipeline of the node but without ROS."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mono_depth_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mono_depth_ros.cli.replay_loop import Replay
+
+_EPILOG = """\
+Every image is processed, in the order of the header stamps, however slow the machine; the same bag gives the same
+depth each time. The result holds depth/image_rect (32FC1, metres), depth/camera_info, points_dense, depth_node/status,
+with the stamps and frames of the images, and the bag's /tf_static; rviz2 and Foxglove open it.
+
+examples:
+  mono-depth replay drive --out out/drive_depth --points /lidar/points_4beam
+  mono-depth replay drive --out out/drive_depth --camera /camera_02 --points /lidar/points_4beam --with-inputs
+  mono-depth replay drive --out out/dropout --points /lidar/points_4beam --drop /lidar/points_4beam:1.0-2.0
+  mono-depth replay drive --out out/camera_only --points none --odom none
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds this command."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="depth and clouds for a recorded drive, without ROS",
+        description="Runs the depth pipeline over a rosbag2 and writes its results to a new mcap bag.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
+    parser.add_argument("--out", required=True, type=Path, metavar="OUT_BAG", help="folder to write; must not exist")
+    parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
+    parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
+    parser.add_argument("--points", metavar="TOPIC", help="sparse cloud, or 'none'; default: the only one, if any")
+    parser.add_argument("--odom", metavar="TOPIC", help="odometry, or 'none'; default: the only one, if any")
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="TOPIC:T0-T1",
+        help="leave out a topic from T0 to T1 seconds after the start of the bag; may be repeated",
+    )
+    parser.add_argument("--with-inputs", action="store_true", help="copy the inputs that were used into the result too")
+    parser.add_argument("--stride", type=int, default=1, metavar="N", help="every N-th row and column in the cloud")
+    parser.add_argument("--namespace", default="", metavar="NS", help="of the results; default: the root")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N images")
+    parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider; may be repeated")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replays, prints the summary; returns the exit code."""
+    from mono_depth_ros.cli.replay_loop import Replay, parse_drop
+    from mono_depth_ros.datasets.bag_topics import find_topics
+    from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
+    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+    from mono_depth_ros.inference.engine import OnnxEngine
+    from mono_depth_ros.inference.pipeline import DepthPipeline
+    from mono_depth_ros.share import model_path
+
+    drops = [parse_drop(text) for text in args.drop]
+    if args.limit is not None and args.limit < 1:
+        raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
+    with Rosbag2Reader(args.bag) as bag:
+        topics = find_topics(bag.types, args.camera, args.points, args.odom)
+        for drop in drops:
+            if drop.topic not in topics.names():
+                raise ConfigError(
+                    f"--drop {drop.topic}: expected one of {', '.join(topics.names())}, got another topic"
+                )
+        engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
+        outputs = OutputTopics.under(args.namespace)
+        with ResultBag(args.out, outputs, engine.contract.name, engine.provider, args.stride) as result_bag:
+            replay = Replay(bag, topics, DepthPipeline(engine), result_bag, drops, args.with_inputs)
+            _with_progress(replay, min(bag.counts[topics.image], args.limit or bag.counts[topics.image]))
+    _print_summary(replay, args.out)
+    return 0
+
+
+def _with_progress(replay: "Replay", expected: int) -> None:
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task("images", total=expected)
+        for number, _ in enumerate(replay.images(), start=1):
+            progress.advance(task)
+            if number >= expected:
+                return
+
+
+def _print_summary(replay: "Replay", out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    tally = replay.tally
+    table = Table(title=f"{out}", show_header=False)
+    table.add_row("images in", str(tally.images))
+    table.add_row("depth images out", str(tally.depths))
+    for reason, count in sorted(tally.reasons.items()):
+        table.add_row(reason, str(count))
+    if tally.dropped_messages:
+        table.add_row("messages left out (--drop)", str(tally.dropped_messages))
+    if tally.latencies_s:
+        mean_ms = 1e3 * sum(tally.latencies_s) / len(tally.latencies_s)
+        table.add_row("latency, mean and worst", f"{mean_ms:.1f} ms, {1e3 * max(tally.latencies_s):.1f} ms")
+    for number, since_start_s, mode, reason in tally.changes:
+        table.add_row(f"from image {number} (stamp {since_start_s:.3f} s)", f"{mode}: {reason}")
+    console = Console()
+    console.print(table)
+    for error, count in tally.rejections.most_common(10):
+        console.print(f"refused {count} x {error}", style="yellow", markup=False)
+    if replay.feed.distorted:
+        console.print("the raw images have lens distortion, which is not modelled; rectify them first", style="yellow")
