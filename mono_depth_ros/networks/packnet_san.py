@@ -145,23 +145,32 @@ class ChannelConv3d(nn.Module):
     backwards.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, channels: int, features: int) -> None:
         super().__init__()
+        self.channels = channels
+        self.block = math.gcd(channels, 16)
         self.weight = nn.Parameter(torch.empty(features, 3, 3, 3))
         self.bias = nn.Parameter(torch.zeros(features))
         nn.init.xavier_uniform_(self.weight.unsqueeze(1))
+        # bands[i, c]: which of the three weights joins channel i of a block with input c; 3 stands for none
+        step = torch.arange(self.block + 2) - torch.arange(self.block).unsqueeze(1)
+        bands = torch.where((step >= 0) & (step < 3), step, 3)
+        self.register_buffer("bands", bands.flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, D, H, W] (nn.Conv3d would give [B, D, C, H, W])."""
-        channels = int(x.shape[1])
-        block = math.gcd(channels, 16)
-        bands = [functional.pad(self.weight, (0, 0, 0, 0, i, block - 1 - i)) for i in range(block)]
-        weight = torch.stack(bands).flatten(0, 1)  # [block * D, block + 2, 3, 3]
+        block, features = self.block, self.bias.numel()
+        with_none = functional.pad(self.weight, (0, 0, 0, 0, 0, 1)).transpose(0, 1)  # [4, D, 3, 3]
+        banded = with_none.index_select(0, self.bands).unflatten(0, (block, block + 2)).transpose(1, 2)
         padded = functional.pad(x, (0, 0, 0, 0, 1, 1))
-        blocks = [padded[:, start : start + block + 2] for start in range(0, channels, block)]
-        blocks_in_batch = torch.stack(blocks, dim=1).flatten(0, 1)  # [B * C / block, block + 2, H, W]
-        volume = functional.conv2d(blocks_in_batch, weight, self.bias.repeat(block), padding=1)
-        return volume.unflatten(1, (block, -1)).unflatten(0, (-1, channels // block)).flatten(1, 2)
+        blocks = [padded[:, start : start + block + 2] for start in range(0, self.channels, block)]
+        volume = functional.conv2d(
+            torch.stack(blocks, dim=1).flatten(0, 1),  # [B * C / block, block + 2, H, W]
+            banded.reshape(block * features, block + 2, 3, 3),
+            self.bias.repeat(block),
+            padding=1,
+        )
+        return volume.unflatten(1, (block, features)).unflatten(0, (-1, self.channels // block)).flatten(1, 2)
 
 
 class Packing(nn.Module):
@@ -169,7 +178,7 @@ class Packing(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, config: PackNetSanConfig) -> None:
         super().__init__()
-        self.conv3d = ChannelConv3d(config.packing_features)
+        self.conv3d = ChannelConv3d(4 * channels, config.packing_features)
         self.conv = ConvNormElu(4 * channels * config.packing_features, channels, kernel_size, config)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -182,8 +191,9 @@ class Unpacking(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, config: PackNetSanConfig) -> None:
         super().__init__()
-        self.conv = ConvNormElu(in_channels, 4 * out_channels // config.packing_features, kernel_size, config)
-        self.conv3d = ChannelConv3d(config.packing_features)
+        inner = 4 * out_channels // config.packing_features
+        self.conv = ConvNormElu(in_channels, inner, kernel_size, config)
+        self.conv3d = ChannelConv3d(inner, config.packing_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] -> [B, Cout, 2H, 2W]; output channels in the order (D, 4 Cout / D) of the original."""

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a checkpoint into the dial graph: model.onnx and its contract model.json, the only bridge to the run time.
+
+Export is a wrapper around the network, then a comparison of numbers: the file is run in ONNX Runtime on several inputs,
+with and without points, and compared with torch. A model that differs is not written.
+"""
+
+import io
+import os
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mono_depth_ros.errors import ConfigError, ModelContractError
+from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, save_contract, sha256_hex
+from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan
+from mono_depth_ros.networks.sparse_convolution import SparsePoints
+from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata
+
+OPSET = 18
+WEIGHT_TYPES = ("fp32", "fp16")
+MIN_INV_DEPTH = 1e-6  # 1/m; beyond it a pixel is infinitely far for every purpose
+POINT_COUNTS = (0, 1, 100, 5000)
+ABSOLUTE_LIMIT_M = 1e-3
+RELATIVE_LIMIT = 1e-4
+DUST_VALUES = 64  # smaller constants stay float32: shapes, limits, and nothing to gain
+
+
+@dataclass(frozen=True, slots=True)
+class ParityCase:
+    """Torch against ONNX Runtime on one input.
+
+    Attributes:
+        name: what the input was.
+        error_m: largest absolute difference of depth in metres, over depths up to the model's max_depth_m.
+        relative_error: largest difference divided by the depth, over all pixels.
+        depth_range_m: smallest and largest depth of the torch network.
+        passed: whether every pixel is within 1 mm + 1e-4 * depth.
+    """
+
+    name: str
+    error_m: float
+    relative_error: float
+    depth_range_m: tuple[float, float]
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written, and how well it agrees with torch."""
+
+    contract: ModelContract
+    onnx_bytes: int
+    parity: tuple[ParityCase, ...]
+
+
+class DialGraph(nn.Module):
+    """The network as the robot calls it: bytes in, metres out, all arithmetic inside."""
+
+    def __init__(self, network: PackNetSan) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, rgb: Tensor, points_bvu: Tensor, points_depth_m: Tensor) -> Tensor:
+        """One graph for prediction and completion.
+
+        Args:
+            rgb: uint8 [B, H, W, 3].
+            points_bvu: int64 [N, 3], image in the batch, row, column; N may be 0.
+            points_depth_m: float32 [N] metres; entries that are not > 0 are padding.
+
+        Returns:
+            float32 [B, H, W], metres. A network without sparse branch takes the points and makes no use of them.
+        """
+        image = rgb.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        points = SparsePoints(points_bvu, points_depth_m) if self.network.config.sparse else None
+        inv_depth = self.network(image, points).inv_depths[0]
+        return 1.0 / inv_depth[:, 0].clamp(min=MIN_INV_DEPTH)
+
+
+def export_model(
+    checkpoint: Checkpoint,
+    out_dir: str | Path,
+    size_px: tuple[int, int] | None = None,
+    weights: str = "fp32",
+) -> ExportReport:
+    """Write model.onnx and model.json, compared with torch; nothing is left in `out_dir` on failure.
+
+    Args:
+        checkpoint: with a depth network.
+        out_dir: folder of the model; other files in it stay, an older model is replaced.
+        size_px: height and width, multiples of 32; None takes those of the checkpoint. At another width the training
+        focal
+            length is scaled with it.
+        weights: "fp32", or "fp16": weights are rounded to half precision, stored so, and computed with in float32. The
+            comparison is then with the rounded network.
+
+    Raises:
+        ConfigError: a size or type of weights that cannot be.
+        ModelContractError: the checkpoint has no depth network, or the graph does not agree with torch.
+    """
+    height, width = size_px or (checkpoint.metadata.height_px, checkpoint.metadata.width_px)
+    if height < STRIDE or width < STRIDE or height % STRIDE or width % STRIDE:
+        raise ConfigError(f"size: expected multiples of {STRIDE}, got height {height}, width {width}")
+    if weights not in WEIGHT_TYPES:
+        raise ConfigError(f"weights: expected one of {WEIGHT_TYPES}, got {weights!r}")
+    network = checkpoint.depth_network()
+    if weights == "fp16":
+        round_weights_to_half(network)
+    content = build_onnx(DialGraph(network).eval(), height, width)
+    if weights == "fp16":
+        content = store_weights_as_half(content)
+
+    contract = contract_of(checkpoint.metadata, network, (height, width), weights, sha256_hex(content))
+    out_dir = Path(out_dir)
+    existed = out_dir.exists()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".export.") as folder:
+            trial_dir = Path(folder)
+            (trial_dir / MODEL_FILE).write_bytes(content)
+            save_contract(contract, trial_dir)
+            parity = compare_with_torch(DialGraph(network).eval(), OnnxEngine(trial_dir))
+            failed = [case for case in parity if not case.passed]
+            if failed:
+                raise ModelContractError(
+                    f"export of {contract.name}: ONNX Runtime differs from torch by more than 1 mm + 1e-4 * depth: "
+                    + "; ".join(
+                        f"{case.name}: {case.error_m:.4g} m, {case.relative_error:.2g} relative" for case in failed
+                    )
+                )
+            for path in sorted(trial_dir.iterdir()):
+                os.replace(path, out_dir / path.name)
+    except BaseException:
+        if not existed:
+            shutil.rmtree(out_dir, ignore_errors=True)
+        raise
+    return ExportReport(contract, len(content), parity)
+
+
+def build_onnx(graph: DialGraph, height: int, width: int) -> bytes:
+    """Serialized ONNX graph with dynamic batch size and number of points."""
+    rgb, points_bvu, points_depth_m = example_input(np.random.default_rng(0), (2, height, width), 50)
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # height and width are fixed on purpose; the tracer warns about each use
+        torch.onnx.export(
+            graph,
+            (torch.from_numpy(rgb), torch.from_numpy(points_bvu), torch.from_numpy(points_depth_m)),
+            stream,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["rgb", "points_bvu", "points_depth_m"],
+            output_names=["depth_m"],
+            dynamic_axes={"rgb": {0: "B"}, "points_bvu": {0: "N"}, "points_depth_m": {0: "N"}, "depth_m": {0: "B"}},
+        )
+    return stream.getvalue()
+
+
+def round_weights_to_half(network: nn.Module) -> None:
+    """Round every floating-point weight and buffer to half precision, in place; they stay float32.
+
+    Raises:
+        ModelContractError: a weight is too large for half precision.
+    """
+    with torch.no_grad():
+        for name, tensor in network.state_dict(keep_vars=True).items():
+            if tensor.is_floating_point():
+                rounded = tensor.half().float()
+                if not torch.isfinite(rounded).all():
+                    raise ModelContractError(f"{name}: too large for fp16 weights (above 65504); export with fp32")
+                tensor.copy_(rounded)
+
+
+def store_weights_as_half(content: bytes) -> bytes:
+    """Store float32 initializers that lose nothing by it as float16, each behind a Cast that is folded when loaded.
+
+    Weights that the exporter computed from others (folded constants) may not be representable; they stay float32, so
+    the graph computes what it computed before.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_model_from_string(content)
+    casts = []
+    for initializer in model.graph.initializer:
+        if initializer.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(initializer)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if values.size < DUST_VALUES or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = initializer.name
+        initializer.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(casts + nodes)  # a node comes before those that read it
+    onnx.checker.check_model(model)
+    serialized: bytes = model.SerializeToString()
+    return serialized
+
+
+def contract_of(
+    metadata: ModelMetadata, network: PackNetSan, size_px: tuple[int, int], weights: str, sha256: str
+) -> ModelContract:
+    """The contract for an exported network."""
+    height, width = size_px
+    trained_fx_px = metadata.trained_fx_px
+    if trained_fx_px is not None:
+        trained_fx_px = trained_fx_px * width / metadata.width_px
+    described: dict[str, Any] = {"class": "PackNetSan", **network.config.to_dict(), "weights": weights}
+    if metadata.source:
+        described["source"] = {key: metadata.source.get(key) for key in ("file", "sha256", "network")}
+    return ModelContract(
+        name=metadata.name,
+        network=described,
+        height_px=height,
+        width_px=width,
+        min_depth_m=metadata.min_depth_m,
+        max_depth_m=metadata.max_depth_m,
+        metric=metadata.metric,
+        trained_fx_px=trained_fx_px,
+        completes=network.config.sparse,
+        training_data=metadata.training_data,
+        recipe=metadata.recipe,
+        git_commit=metadata.git_commit,
+        onnx_sha256=sha256,
+        licence=metadata.licence,
+        accuracy=metadata.accuracy,
+    )
+
+
+def example_input(
+    rng: np.random.Generator, shape: tuple[int, int, int], count: int, first_image: int = 0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """A smooth random batch [B, H, W] of images with `count` points from image `first_image` on; a fifth is padding."""
+    import cv2
+
+    batch, height, width = shape
+    coarse = rng.integers(0, 256, (batch, 6, 10, 3)).astype(np.uint8)
+    rgb = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in coarse])
+    rgb = np.clip(rgb + rng.normal(0.0, 8.0, rgb.shape), 0, 255).astype(np.uint8)
+    pixels = height * width
+    cells = first_image * pixels + rng.permutation((batch - first_image) * pixels)[:count]
+    points_bvu = np.stack([cells // pixels, cells // width % height, cells % width], axis=1).astype(np.int64)
+    depth_m = np.exp(rng.uniform(np.log(1.0), np.log(80.0), len(cells))).astype(np.float32)
+    depth_m[4::5] = 0.0
+    return rgb, points_bvu, depth_m
+
+
+def compare_with_torch(graph: DialGraph, engine: OnnxEngine) -> tuple[ParityCase, ...]:
+    """Depth from torch and ONNX Runtime for several numbers of points, and for a batch with points in one image."""
+    rng = np.random.default_rng(1)
+    contract = engine.contract
+    one = (1, contract.height_px, contract.width_px)
+    inputs = {f"{count} points": example_input(rng, one, count) for count in POINT_COUNTS}
+    inputs["2 images, points in the second"] = example_input(rng, (2, *one[1:]), 300, first_image=1)
+    cases = []
+    for name, arrays in inputs.items():
+        with torch.no_grad():
+            expected = graph(*(torch.from_numpy(array) for array in arrays)).numpy().astype(np.float64)
+        difference = np.abs(engine.infer(*arrays) - expected)
+        in_range = expected <= contract.max_depth_m
+        cases.append(
+            ParityCase(
+                name=name,
+                error_m=float(difference[in_range].max(initial=0.0)),
+                relative_error=float((difference / expected).max()),
+                depth_range_m=(float(expected.min()), float(expected.max())),
+                passed=bool((difference <= ABSOLUTE_LIMIT_M + RELATIVE_LIMIT * expected).all()),
+            )
+        )
+    return tuple(cases)
