@@ -41,6 +41,30 @@ def rigid_from_quaternion(translation_m: npt.ArrayLike, quaternion_xyzw: npt.Arr
     return T_a_b
 
 
+def quaternion_from_rigid(T_a_b: RigidTransform) -> npt.NDArray[np.float64]:
+    """Rotation of a rigid T_a_b as a unit quaternion x, y, z, w with w >= 0; float64 [4].
+
+    >>> quaternion_from_rigid(np.diag([1.0, -1.0, -1.0, 1.0])).tolist()
+    [1.0, 0.0, 0.0, 0.0]
+    """
+    rotation = T_a_b[:3, :3]
+    # The leading eigenvector of this matrix (Bar-Itzhack 2000) is the quaternion, for any angle.
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    symmetric = np.array(
+        [
+            [xx - yy - zz, 0.0, 0.0, 0.0],
+            [xy + yx, yy - xx - zz, 0.0, 0.0],
+            [xz + zx, yz + zy, zz - xx - yy, 0.0],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    _, vectors = np.linalg.eigh(symmetric)  # reads the lower triangle
+    quaternion: npt.NDArray[np.float64] = vectors[:, -1]
+    # q and -q are one rotation: the first of w, x, y, z that is not zero is positive. Adding 0.0 turns -0.0 into 0.0.
+    sign = -1.0 if tuple(quaternion[[3, 0, 1, 2]] + 0.0) < (0.0, 0.0, 0.0, 0.0) else 1.0
+    return sign * quaternion + 0.0
+
+
 def invert_rigid(T_a_b: RigidTransform) -> RigidTransform:
     """T_b_a of a rigid T_a_b."""
     T_b_a = np.eye(4)

@@ -8,6 +8,7 @@ from mono_depth_ros.errors import FrameError
 from mono_depth_ros.geometry.rigid import (
     interpolate_rigid,
     invert_rigid,
+    quaternion_from_rigid,
     rigid_from_quaternion,
     transform_points,
 )
@@ -54,3 +55,19 @@ def test_a_quaternion_that_is_no_rotation_is_refused(quaternion):
 def test_a_translation_that_is_not_finite_is_refused():
     with pytest.raises(FrameError, match="finite"):
         rigid_from_quaternion([0, float("inf"), 0], [0, 0, 0, 1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_quaternion_survives_the_matrix(seed):
+    T_a_b = random_rigid(seed)
+    quaternion = quaternion_from_rigid(T_a_b)
+    assert quaternion[3] >= 0
+    np.testing.assert_allclose(rigid_from_quaternion(T_a_b[:3, 3], quaternion), T_a_b, atol=1e-9)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_half_turns_have_a_quaternion_too(axis):
+    quaternion = np.zeros(4)
+    quaternion[axis] = 1.0
+    np.testing.assert_allclose(quaternion_from_rigid(rigid_from_quaternion([0, 0, 0], quaternion)), quaternion)
