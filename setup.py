@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python packaging without ROS: `pip install .[cpu]`. With ROS, package.xml and CMakeLists.txt build the same sources."""
+"""Python packaging without ROS: `pip install .[cpu]`. With ROS, package.xml and CMakeLists.txt take over."""
 
 from pathlib import Path
 
