@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth_node: one camera, whatever points and odometry there are, metric depth out. docs/depth_node.md describes it."""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_msgs.msg import Header
+
+from mono_depth_ros.errors import MonoDepthError
+from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.perception.result import DepthResult
+from mono_depth_ros.ros.depth_inputs import DepthInputs
+from mono_depth_ros.ros.depth_outputs import DepthOutputs
+from mono_depth_ros.ros.depth_stream import DepthStream
+from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
+from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTransforms, TransformSource
+from mono_depth_ros.ros.parameters import DepthNodeConfig, DepthNodeParameters
+from mono_depth_ros.ros.problem_log import ProblemLog
+from mono_depth_ros.share import model_path
+
+_STOP_TIMEOUT_S = 30.0
+Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Transition) -> Transition:
+    """rclpy swallows what a transition raises; this logs it and keeps it for /diagnostics."""
+
+    @functools.wraps(transition)
+    def wrapped(node: "DepthNode", state: LifecycleState) -> TransitionCallbackReturn:
+        name = transition.__name__.removeprefix("on_")
+        try:
+            outcome = transition(node, state)
+        except MonoDepthError as error:
+            node.failure = f"{name} failed: {error}"
+            node.get_logger().error(node.failure)
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            node.failure = f"{name} failed: {type(error).__name__}: {error}"
+            node.get_logger().error(f"{node.failure}\n{traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+        node.failure = ""
+        node.get_logger().info(f"{name}: {outcome.name.lower()}")
+        return outcome
+
+    return wrapped
+
+
+class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
+    """Lifecycle node around SnapshotBuffer and DepthPipeline.
+
+    Args:
+        context: of rclpy; None for the default one.
+        namespace: None for that of the command line.
+        parameters: values that go before those of the command line.
+
+    Attributes:
+        failure: why the latest transition failed, empty if it did not.
+    """
+
+    def __init__(
+        self,
+        context: Context | None = None,
+        namespace: str | None = None,
+        parameters: Sequence[Parameter] = (),
+    ) -> None:
+        self.failure = ""
+        self._stream: DepthStream | None = None
+        self._tf: TfTransforms | None = None
+        super().__init__("depth_node", context=context, namespace=namespace, parameter_overrides=list(parameters))
+        self._problems = ProblemLog(self.get_logger().warning)
+        self._settings = DepthNodeParameters(self, lambda: self._stream is None, self._parameters_changed)
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name())
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady time, so that a paused bag does not stop the diagnostics.
+        self._diagnostics_timer = self.create_timer(
+            self.get_parameter("diagnostics.period_s").value,
+            self._publish_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jump_handle = self.get_clock().create_jump_callback(threshold, post_callback=self._clock_jumped)
+
+    def autostart(self) -> bool:
+        """Configures and activates, if the parameter ``autostart`` says so; returns whether the node is active."""
+        if not self.get_parameter("autostart").value:
+            return False
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            self.get_logger().error(
+                "stays unconfigured; correct the parameter, then: ros2 lifecycle set NODE configure"
+            )
+            return False
+        return bool(self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+    @_logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Reads the parameters, opens the model, advertises the outputs."""
+        config = self._settings.config()
+        self.get_logger().info(f"opening model {config.model!r} on {', '.join(config.providers)}")
+        engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads)
+        engine.warm_up()
+        self.get_logger().info(f"model {engine.contract.name!r} runs on {engine.provider} {engine.provider_note}")
+        self._stream = DepthStream(engine, config, self._make_extrinsics(config), DepthOutputs(self), self._problems)
+        return super().on_configure(state)
+
+    @_logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Starts the worker and listens."""
+        outcome = super().on_activate(state)
+        stream = self._stream
+        if stream is None:
+            raise RuntimeError("expected a configured node")
+        stream.worker.start()
+        stream.inputs = DepthInputs(self, stream, self._problems)
+        return outcome
+
+    @_logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops listening and finishes the image in work."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    @_logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lets go of the model and the outputs; every parameter can be set again."""
+        self._release()
+        return super().on_cleanup(state)
+
+    @_logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends work from any state."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured after a transition went wrong; ``failure`` keeps the reason."""
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Ends the worker before that is gone which it publishes with."""
+        self._stop()
+        self._jump_handle.unregister()
+        super().destroy_node()
+
+    def _make_extrinsics(self, config: DepthNodeConfig) -> CameraExtrinsics:
+        def source(numbers: Sequence[float]) -> TransformSource:
+            if numbers:
+                return GivenTransform(numbers)
+            if self._tf is None:
+                self._tf = TfTransforms(self)
+            return self._tf
+
+        return CameraExtrinsics(lidar=source(config.T_camera_lidar), base=source(config.T_base_camera))
+
+    def _stop(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        if stream.inputs is not None:
+            stream.inputs.destroy()
+            stream.inputs = None
+        if not stream.worker.stop(_STOP_TIMEOUT_S):
+            raise RuntimeError(f"expected the image in work to be done within {_STOP_TIMEOUT_S:g} s")
+
+    def _release(self) -> None:
+        self._stop()
+        if self._stream is not None:
+            self._stream.outputs.destroy()
+        self._stream = None
+
+    def _parameters_changed(self) -> None:
+        if self._stream is not None:
+            self._stream.config = self._settings.config()
+
+    def _clock_jumped(self, jump: TimeJump) -> None:
+        if self._stream is not None:
+            self.get_logger().info(f"clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s: history forgotten")
+            self._stream.time_jumped()
+
+    def _publish_diagnostics(self) -> None:
+        message = self._diagnostics.message(self._health())
+        message.header = Header(stamp=self.get_clock().now().to_msg())
+        self._diagnostics_publisher.publish(message)
+
+    def _health(self) -> NodeHealth:
+        stream = self._stream
+        lifecycle = self._state_machine.current_state[1]
+        if stream is None:
+            return NodeHealth(lifecycle=lifecycle, failure=self.failure)
+        latest = stream.latest
+        return NodeHealth(
+            lifecycle=lifecycle,
+            failure=self.failure,
+            reports=(stream.images.report(), *(latest.sensors if latest else ())),
+            images_silent_s=stream.images.silent_s(),
+            counts=stream.worker.counts(),
+            mode=latest.mode.name if isinstance(latest, DepthResult) else "NONE" if latest else "",
+            reason=str(getattr(latest.reason, "value", latest.reason)) if latest else "",
+            model_name=stream.engine.contract.name,
+            provider=stream.engine.provider,
+            provider_note=stream.engine.provider_note,
+            missing_transforms=stream.missing_transforms,
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """``ros2 run mono_depth_ros depth_node``."""
+    rclpy.init(args=args if args is not None else sys.argv)
+    node = DepthNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.autostart()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What depth_node publishes. Clouds and previews are made only while somebody listens."""
+
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
+from mono_depth_ros.msg import DepthStatus
+from mono_depth_ros.ros.conversions import camera_info_message, cloud_message, image_message
+from mono_depth_ros.ros.output_view import OutputView, colour_depth, view_cloud
+from mono_depth_ros.ros.parameters import DepthNodeConfig
+
+
+class DepthOutputs:
+    """Publishers of one camera, from configuration to clean-up; silent while the node is inactive.
+
+    Args:
+        node: owns the publishers.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._depth = self._advertise(Image, "depth/image_rect")
+        self._camera_info = self._advertise(CameraInfo, "depth/camera_info")
+        self._cloud = self._advertise(PointCloud2, "points_dense")
+        self._preview = self._advertise(Image, "depth/preview")
+        self._status = self._advertise(DepthStatus, "~/status")
+
+    def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig) -> None:
+        """Publishes all that has the header of the image, but for the status."""
+        fields = depth_image_fields(view.depth_m, config.output_encoding)
+        self._camera_info.publish(camera_info_message(view.camera, header))
+        self._depth.publish(image_message(fields, header))
+        if self._cloud.get_subscription_count() > 0:
+            self._cloud.publish(cloud_message(view_cloud(view, config.cloud_stride), header))
+        if self._preview.get_subscription_count() > 0:
+            picture = colour_depth(view.depth_m, config.preview_max_depth_m)
+            self._preview.publish(image_message(rgb_image_fields(picture), header))
+
+    def publish_status(self, status: DepthStatus) -> None:
+        """Publishes how an image became depth, or why it did not."""
+        self._status.publish(status)
+
+    def can_publish(self) -> bool:
+        """Whether ROS is still up."""
+        return bool(self._node.context.ok())
+
+    def destroy(self) -> None:
+        """Ends the publishers."""
+        for publisher in (self._depth, self._camera_info, self._cloud, self._preview, self._status):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _advertise(self, message_type: Any, topic: str) -> LifecyclePublisher:
+        """Reliable, which serves both kinds of subscriber; every policy can be overridden by parameter."""
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            topic,
+            QoSProfile(depth=5),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/diagnostics, a line per input and per output, written by hand: diagnostic_updater does not exist everywhere."""
+
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mono_depth_ros.perception.snapshot import SensorReport, SensorState
+from mono_depth_ros.ros.image_worker import NO_IMAGES, ImageCounts
+
+# Depth can be made without these, so their absence is a fact and not a fault.
+_OPTIONAL = ("points", "odometry")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeHealth:
+    """What the node knows about itself now.
+
+    Attributes:
+        lifecycle: name of its lifecycle state.
+        failure: why it could not be configured or activated; empty if it could.
+        reports: health of every input at the latest image.
+        images_silent_s: time since the latest image arrived; None before the first.
+        counts: what became of the images.
+        mode, reason: of the latest image; empty before the first.
+        model_name, provider, provider_note: what runs, and why not what was asked for.
+        missing_transforms: what TF or the parameters do not say.
+    """
+
+    lifecycle: str
+    failure: str
+    reports: tuple[SensorReport, ...] = ()
+    images_silent_s: float | None = None
+    counts: ImageCounts = NO_IMAGES
+    mode: str = ""
+    reason: str = ""
+    model_name: str = ""
+    provider: str = ""
+    provider_note: str = ""
+    missing_transforms: tuple[str, ...] = ()
+
+
+class Diagnostics:
+    """Makes the messages, and remembers what was counted at the one before.
+
+    Args:
+        node_name: full name of the node; the first part of every line's name, and its hardware_id.
+        silence_s: an image topic is reported silent after this long.
+    """
+
+    def __init__(self, node_name: str, silence_s: float = 2.0) -> None:
+        self._node_name = node_name.lstrip("/")
+        self._silence_s = silence_s
+        self._rejected: dict[str, int] = {}
+        self._counts = NO_IMAGES
+
+    def message(self, health: NodeHealth) -> DiagnosticArray:
+        """The node, every input, and the depth; the caller stamps it."""
+        lines = [self._node_line(health)]
+        lines += [self._input_line(report, health) for report in health.reports]
+        lines.append(self._depth_line(health))
+        self._rejected = {report.name: report.rejected for report in health.reports}
+        self._counts = health.counts
+        return DiagnosticArray(status=lines)
+
+    def _line(self, name: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            level=level,
+            name=f"{self._node_name}: {name}",
+            message=message,
+            hardware_id=self._node_name,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+    def _node_line(self, health: NodeHealth) -> DiagnosticStatus:
+        values: dict[str, object] = {
+            "lifecycle": health.lifecycle,
+            "model": health.model_name,
+            "provider": health.provider,
+        }
+        if health.failure:
+            return self._line("node", DiagnosticStatus.ERROR, health.failure, values)
+        if health.provider_note or health.missing_transforms:
+            message = "; ".join(part for part in (health.provider_note, *health.missing_transforms) if part)
+            return self._line("node", DiagnosticStatus.WARN, message, values)
+        return self._line("node", DiagnosticStatus.OK, health.lifecycle, values)
+
+    def _input_line(self, report: SensorReport, health: NodeHealth) -> DiagnosticStatus:
+        values: dict[str, object] = {
+            "rate_hz": f"{report.rate_hz:.2f}",
+            "age_s": "unknown" if report.age_s is None else f"{report.age_s:.3f}",
+            "used": report.used,
+            "reason": report.reason,
+            "received": report.received,
+            "rejected": report.rejected,
+            "last_error": report.last_error,
+        }
+        level, message = _level_of(report), f"{report.state.value}: {report.reason}"
+        if report.name == "image" and health.lifecycle == "active":
+            silent_s = health.images_silent_s
+            if silent_s is not None and silent_s > self._silence_s:
+                level, message = DiagnosticStatus.WARN, f"stale: no image for {silent_s:.1f} s"
+        newly_rejected = report.rejected - self._rejected.get(report.name, 0)
+        if newly_rejected > 0 and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, f"{newly_rejected} rejected: {report.last_error}"
+        return self._line(report.name, level, message, values)
+
+    def _depth_line(self, health: NodeHealth) -> DiagnosticStatus:
+        counts = health.counts
+        values: dict[str, object] = {
+            "mode": health.mode,
+            "reason": health.reason,
+            "images_received": counts.received,
+            "images_processed": counts.processed,
+            "images_dropped": counts.dropped,
+            "images_rejected": counts.rejected,
+        }
+        dropped = counts.dropped - self._counts.dropped
+        received = counts.received - self._counts.received
+        if health.mode == "NONE" and received:
+            return self._line("depth", DiagnosticStatus.ERROR, f"no depth: {health.reason}", values)
+        if dropped > 0:
+            message = f"{dropped} of {received} images dropped: the model is slower than the camera"
+            return self._line("depth", DiagnosticStatus.WARN, message, values)
+        message = f"{health.mode}: {health.reason}" if health.mode else "no image yet"
+        return self._line("depth", DiagnosticStatus.OK, message, values)
+
+
+def _level_of(report: SensorReport) -> bytes:
+    if report.state is SensorState.OK:
+        return bytes(DiagnosticStatus.OK)
+    if report.state is SensorState.ABSENT:
+        return bytes(DiagnosticStatus.OK if report.name in _OPTIONAL else DiagnosticStatus.WARN)
+    return bytes(DiagnosticStatus.WARN if report.state is SensorState.STALE else DiagnosticStatus.ERROR)

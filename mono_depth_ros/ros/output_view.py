@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth result at the size that is asked for, and the pictures and clouds made of it."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+
+from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.perception.result import DepthResult
+from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
+
+OUTPUT_SIZES = ("network", "image")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputView:
+    """Depth, colour and intrinsics of one size.
+
+    Attributes:
+        camera: intrinsics of both images.
+        depth_m: float32 [h, w], metres along z, NaN where unknown.
+        image_rgb: uint8 [h, w, 3].
+    """
+
+    camera: PinholeCamera
+    depth_m: DepthMap
+    image_rgb: RgbImage
+
+
+Cloud: TypeAlias = tuple[Points, RgbImage]
+
+
+def output_view(result: DepthResult, snapshot: SensorSnapshot, size: str) -> OutputView:
+    """The result at network resolution (``size`` "network"), or at that of the camera image ("image").
+
+    Depth is enlarged without interpolation: a mean of two surfaces is a surface that is not there.
+    """
+    if size == "network":
+        return OutputView(result.camera, result.depth_m, result.image_rgb)
+    camera = snapshot.camera
+    enlarged = cv2.resize(result.depth_m, (camera.width_px, camera.height_px), interpolation=cv2.INTER_NEAREST_EXACT)
+    return OutputView(camera, np.asarray(enlarged, np.float32), snapshot.image_rgb)
+
+
+def view_cloud(view: OutputView, stride: int) -> Cloud:
+    """Every ``stride``-th pixel of every ``stride``-th row in 3-D.
+
+    Returns:
+        float32 [h', w', 3] in the optical frame, metres, NaN where unknown; and uint8 [h', w', 3], its colours.
+    """
+    points_m = view.camera.unproject(view.depth_m)[::stride, ::stride]
+    return points_m, view.image_rgb[::stride, ::stride]
+
+
+def colour_depth(depth_m: DepthMap, max_depth_m: float) -> RgbImage:
+    """A picture of depth: near is warm, far is cold, unknown is black; steps follow inverse depth, as the eye does.
+
+    Args:
+        depth_m: float32 [h, w], metres, NaN where unknown.
+        max_depth_m: this and more is the coldest colour.
+
+    Returns:
+        uint8 [h, w, 3], RGB.
+    """
+    known = np.isfinite(depth_m) & (depth_m > 0)
+    # Warm ends at 1/20 of the far end: a nearer surface fills most of the picture and needs no finer steps.
+    near_inv, far_inv = 20.0 / max_depth_m, 1.0 / max_depth_m
+    inv_depth = 1.0 / np.where(known, depth_m, max_depth_m)
+    warmth = np.clip((inv_depth - far_inv) / (near_inv - far_inv), 0.0, 1.0) ** 0.5
+    bgr = cv2.applyColorMap(np.rint(255 * warmth).astype(np.uint8), cv2.COLORMAP_TURBO)
+    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    rgb[~known] = 0
+    return np.asarray(rgb, np.uint8)
