@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mono_depth_ros.datasets.bag_topics import TRANSFORMS, BagTopics
-from mono_depth_ros.datasets.result_bag import ImageCounters, ResultBag
+from mono_depth_ros.datasets.result_bag import ImageStatus, ResultBag
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.datasets.snapshot_feed import BagImage, SnapshotFeed
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.inference.pipeline import DepthPipeline
-from mono_depth_ros.perception.snapshot import NoSnapshot
+from mono_depth_ros.perception.sensor_log import SensorLog
+from mono_depth_ros.perception.snapshot import NoSnapshot, SensorState
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 
 
@@ -106,6 +107,7 @@ class Replay:
         self._buffer = SnapshotBuffer()
         self.feed = SnapshotFeed(bag, topics, self._buffer)
         self.tally = Tally()
+        self._image_log = SensorLog("image")
         self._mode = ""
 
     def images(self) -> Iterator[None]:
@@ -128,10 +130,13 @@ class Replay:
             image = self.feed.put(message)
         except DataError as error:
             self.tally.rejections[f"{message.topic}: {error}"] += 1
-            if message.topic != self._topics.image:
+            if message.topic == self._topics.image:
+                self._image_log.reject(str(error))
+            else:
                 self._buffer.reject(self.feed.sensor_of(message.topic), str(error))
             return
         if image is not None:
+            self._image_log.receive(image.stamp_ns)
             self._process(image, message.log_stamp_ns, received_s)
 
     def _process(self, image: BagImage, log_stamp_ns: int, received_s: float) -> None:
@@ -139,13 +144,16 @@ class Replay:
         outcome = snapshot if isinstance(snapshot, NoSnapshot) else self._pipeline.step(snapshot)
         latency_s = time.perf_counter() - received_s
         if isinstance(outcome, NoSnapshot):
+            report = self._image_log.report(SensorState.INVALID, 0.0, False, "image_unusable")
             self._note("NONE", outcome.reason, image.stamp_ns)
         else:
+            report = self._image_log.report(SensorState.OK, 0.0, True, "in_use")
             self._note(outcome.mode.name, str(outcome.reason.value), image.stamp_ns)
             self.tally.depths += 1
             self.tally.latencies_s.append(latency_s)
-        counters = ImageCounters(self.tally.images, self.tally.depths, 0, self.tally.images - self.tally.depths)
-        self._result_bag.write(outcome, image.camera_frame, log_stamp_ns, latency_s, counters)
+        tally = self.tally
+        status = ImageStatus(tally.images, tally.depths, 0, tally.images - tally.depths, report)
+        self._result_bag.write(outcome, image.camera_frame, log_stamp_ns, latency_s, status)
 
     def _note(self, mode: str, reason: str, stamp_ns: int) -> None:
         self.tally.reasons[f"{mode}: {reason}"] += 1

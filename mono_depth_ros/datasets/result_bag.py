@@ -52,13 +52,14 @@ class OutputTopics:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageCounters:
-    """Images so far: received, made into depth, left out on purpose, and unreadable or unusable."""
+class ImageStatus:
+    """Images so far: received, made into depth, overtaken, unreadable or unusable; and the health of their topic."""
 
     received: int
     processed: int
     dropped: int
     rejected: int
+    report: SensorReport
 
 
 class ResultBag:
@@ -126,7 +127,7 @@ class ResultBag:
         camera_frame: str,
         log_stamp_ns: int,
         latency_s: float,
-        counters: ImageCounters,
+        images: ImageStatus,
     ) -> None:
         """What the node would publish for one image: depth, its camera_info, cloud and status, or only a status.
 
@@ -137,7 +138,7 @@ class ResultBag:
             self._write(self._topics.depth, log_stamp_ns, self._image(header, outcome))
             self._write(self._topics.camera_info, log_stamp_ns, self._camera_info(header, outcome))
             self._write(self._topics.cloud, log_stamp_ns, self._cloud(header, outcome))
-        self._write(self._topics.status, log_stamp_ns, self._status(header, outcome, latency_s, counters))
+        self._write(self._topics.status, log_stamp_ns, self._status(header, outcome, latency_s, images))
 
     def copy(self, message: BagMessage, quality_of_service: Iterable[Any]) -> None:
         """A message of the input, byte by byte, with the QoS profiles that were recorded with it.
@@ -215,7 +216,7 @@ class ResultBag:
             is_dense=cloud.is_dense,
         )
 
-    def _status(self, header: Any, outcome: DepthResult | NoSnapshot, latency_s: float, counters: ImageCounters) -> Any:
+    def _status(self, header: Any, outcome: DepthResult | NoSnapshot, latency_s: float, images: ImageStatus) -> Any:
         result = outcome if isinstance(outcome, DepthResult) else None
         scale = None if result is None else result.scale
         stage_s = () if result is None else result.stage_s
@@ -229,14 +230,14 @@ class ResultBag:
             scale_source="none" if scale is None else str(scale.source.value),
             scale_age_s=math.nan if scale is None else scale.age_s,
             points_used=0 if result is None else result.points_used,
-            sensors=[self._health(sensor) for sensor in outcome.sensors],
+            sensors=[self._health(sensor) for sensor in (images.report, *outcome.sensors)],
             stage_names=[name for name, _ in stage_s],
             stage_times_s=np.array([seconds for _, seconds in stage_s], np.float32),
             latency_s=latency_s,
-            images_received=counters.received,
-            images_processed=counters.processed,
-            images_dropped=counters.dropped,
-            images_rejected=counters.rejected,
+            images_received=images.received,
+            images_processed=images.processed,
+            images_dropped=images.dropped,
+            images_rejected=images.rejected,
             model_name=self._model_name,
             provider=self._provider,
         )

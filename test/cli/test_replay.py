@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mono-depth replay` on tiny bags: what comes out, and what happens when sensors go away."""
+
+import argparse
+
+import numpy as np
+import pytest
+from bag_maker import (
+    CAMERA_FRAME,
+    HEIGHT_PX,
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    ODOMETRY_TOPIC,
+    PERIOD_NS,
+    POINTS_TOPIC,
+    START_NS,
+    WIDTH_PX,
+    drive_messages,
+    image_message,
+    info_message,
+    static_message,
+    write_bag,
+)
+from dial_model import write_model
+from rosbags.highlevel import AnyReader
+
+from mono_depth_ros.cli import replay
+from mono_depth_ros.cli.replay_loop import Drop, parse_drop
+from mono_depth_ros.datasets.result_bag import OutputTopics
+from mono_depth_ros.errors import ConfigError, DataError
+from mono_depth_ros.messages.camera_info import camera_from_info
+from mono_depth_ros.messages.images import decode_depth_image
+from mono_depth_ros.messages.stamps import stamp_ns_of
+
+DEPTH, INFO, CLOUD, STATUS = "/depth/image_rect", "/depth/camera_info", "/points_dense", "/depth_node/status"
+PREDICTION, COMPLETION = 1, 2
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """depth_m = 2 + red / 255, plus the mean depth of the points."""
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def run(tmp_path, model):
+    """Writes the messages as a bag, replays it, and gives topic -> messages of the result."""
+
+    def replay_messages(messages, *options, out="out"):
+        bag = tmp_path / "bag"
+        if not bag.exists():
+            write_bag(bag, messages)
+        parser = argparse.ArgumentParser()
+        replay.add_parser(parser.add_subparsers())
+        command = ["replay", str(bag), "--out", str(tmp_path / out), "--model", str(model), *options]
+        args = parser.parse_args(command if "--points" in options else [*command, "--points", POINTS_TOPIC])
+        assert args.run(args) == 0
+        return read_bag(tmp_path / out)
+
+    return replay_messages
+
+
+def read_bag(path):
+    """Reads with the definitions that are stored in the bag, as viewers do."""
+    found = {}
+    with AnyReader([path]) as reader:
+        for connection, log_stamp_ns, raw in reader.messages():
+            found.setdefault(connection.topic, []).append((log_stamp_ns, reader.deserialize(raw, connection.msgtype)))
+    return found
+
+
+def messages_of(found, topic):
+    return [message for _, message in found.get(topic, [])]
+
+
+def test_every_image_gives_depth_info_cloud_and_status_with_its_own_header(run):
+    found = run(drive_messages(images=5))
+    for topic in (DEPTH, INFO, CLOUD, STATUS):
+        headers = [(stamp_ns_of(m.header.stamp), m.header.frame_id) for m in messages_of(found, topic)]
+        assert headers == [(START_NS + number * PERIOD_NS, CAMERA_FRAME) for number in range(5)], topic
+
+
+def test_depth_is_what_the_model_says_of_image_and_points(run):
+    depths = [decode_depth_image(message) for message in messages_of(run(drive_messages(images=3)), DEPTH)]
+    for number, depth_m in enumerate(depths):
+        np.testing.assert_allclose(depth_m, 2.0 + 5 * number / 255 + 10.0, rtol=1e-5)
+
+
+def test_the_cloud_is_the_depth_image_unprojected_by_its_camera_info(run):
+    found = run(drive_messages(images=1))
+    depth_m = decode_depth_image(messages_of(found, DEPTH)[0])
+    camera = camera_from_info(messages_of(found, INFO)[0])
+    (cloud,) = messages_of(found, CLOUD)
+    points_m = cloud.data.view("<f4").reshape(cloud.height, cloud.width, 4)[:, :, :3]
+    np.testing.assert_allclose(points_m, camera.unproject(depth_m), atol=1e-4)
+
+
+def test_the_cloud_can_be_thinned_out(run):
+    (cloud,) = messages_of(run(drive_messages(images=1), "--stride", "4"), CLOUD)
+    assert (cloud.height, cloud.width) == (HEIGHT_PX // 4, WIDTH_PX // 4)
+
+
+def test_the_status_tells_mode_reason_points_and_sensors(run):
+    status = messages_of(run(drive_messages(images=2)), STATUS)[1]
+    assert (status.mode, status.reason, status.points_used) == (COMPLETION, "points_used", 8 * 16)
+    assert [sensor.name for sensor in status.sensors] == ["image", "camera_info", "points", "odometry"]
+    assert all(sensor.state == sensor.OK for sensor in status.sensors)
+    assert (status.images_received, status.images_processed, status.images_rejected) == (2, 2, 0)
+    assert (status.model_name, status.provider) == ("closed_form", "CPUExecutionProvider")
+    assert len(status.stage_names) == len(status.stage_times_s) > 0
+
+
+def test_two_replays_give_the_same_depth_byte_by_byte(run):
+    first = run(drive_messages(images=5), out="first")
+    second = run(drive_messages(images=5), out="second")
+    for topic in (DEPTH, INFO, CLOUD):
+        assert [m.data.tobytes() if topic != INFO else m.p.tobytes() for m in messages_of(first, topic)] == [
+            m.data.tobytes() if topic != INFO else m.p.tobytes() for m in messages_of(second, topic)
+        ]
+
+
+def test_a_dropped_lidar_turns_the_dial_and_loses_no_image(run, capsys):
+    found = run(drive_messages(images=30), "--drop", f"{POINTS_TOPIC}:1.0-2.0")
+    modes = [status.mode for status in messages_of(found, STATUS)]
+    # The scan at 0.9 s serves until it is 0.25 s old; the scan at 2.0 s is used at once.
+    assert modes == [COMPLETION] * 12 + [PREDICTION] * 8 + [COMPLETION] * 10
+    assert messages_of(found, STATUS)[15].reason == "points_stale"
+    assert len(messages_of(found, DEPTH)) == 30
+    summary = capsys.readouterr().out
+    assert "PREDICTION: points_stale" in summary and "from image 13 (stamp 1.200 s)" in summary
+
+
+def test_without_points_every_image_is_predicted(run):
+    found = run(drive_messages(images=3), "--points", "none")
+    assert {(status.mode, status.reason) for status in messages_of(found, STATUS)} == {(PREDICTION, "no_points")}
+
+
+def test_images_before_the_first_camera_info_give_a_status_with_the_reason(run):
+    found = run(drive_messages(images=4), "--drop", f"{INFO_TOPIC}:0-0.15")
+    assert [status.reason for status in messages_of(found, STATUS)][:3] == ["no_camera_info"] * 2 + ["points_used"]
+    assert len(messages_of(found, DEPTH)) == 2
+
+
+def test_a_broken_image_is_counted_and_the_next_one_is_processed(run, capsys):
+    messages = drive_messages(images=3)
+    broken = image_message(START_NS + PERIOD_NS, np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8))
+    broken.data = broken.data[:100]
+    messages = [
+        (IMAGE_TOPIC, t, broken) if (topic, t) == (IMAGE_TOPIC, START_NS + PERIOD_NS) else (topic, t, m)
+        for topic, t, m in messages
+    ]
+    found = run(messages)
+    assert len(messages_of(found, DEPTH)) == 2
+    last = messages_of(found, STATUS)[-1]
+    assert (last.images_received, last.images_processed, last.images_rejected) == (3, 2, 1)
+    assert "the message is truncated" in last.sensors[0].last_error
+    assert "refused 1 x" in capsys.readouterr().out
+
+
+def test_a_broken_cloud_is_reported_in_the_status_and_costs_no_image(run):
+    messages = drive_messages(images=2)
+    for topic, _, message in messages:
+        if topic == POINTS_TOPIC:
+            message.fields[0].name = "intensity"
+    found = run(messages)
+    assert len(messages_of(found, DEPTH)) == 2
+    points = messages_of(found, STATUS)[1].sensors[2]
+    assert (points.name, points.rejected) == ("points", 2)
+    assert "missing x" in points.last_error
+
+
+def test_results_carry_the_fixed_transforms_and_the_inputs_only_on_request(run):
+    assert set(run(drive_messages(images=1), out="plain")) == {DEPTH, INFO, CLOUD, STATUS, "/tf_static"}
+    found = run(drive_messages(images=1), "--with-inputs", out="full")
+    assert {IMAGE_TOPIC, INFO_TOPIC, POINTS_TOPIC, ODOMETRY_TOPIC} <= set(found)
+
+
+def test_messages_left_out_are_not_among_the_copied_inputs(run):
+    found = run(drive_messages(images=10), "--with-inputs", "--drop", f"{POINTS_TOPIC}:0.2-0.5")
+    assert len(found[POINTS_TOPIC]) == 7 and len(found[IMAGE_TOPIC]) == 10
+
+
+def test_results_can_go_under_a_namespace(run):
+    assert "/front/depth/image_rect" in run(drive_messages(images=1), "--namespace", "front")
+    assert OutputTopics.under("/a/b/").cloud == "/a/b/points_dense"
+
+
+def test_the_number_of_images_can_be_limited(run):
+    assert len(run(drive_messages(images=5), "--limit", "2")[DEPTH]) == 2
+
+
+def test_raw_images_with_distortion_are_pointed_out(run, capsys):
+    messages = [entry for entry in drive_messages(images=1) if entry[0] != INFO_TOPIC]
+    messages.insert(1, (INFO_TOPIC, START_NS, info_message(START_NS, distortion=0.1)))
+    run(messages)
+    assert "lens distortion" in capsys.readouterr().out
+
+
+def test_an_existing_result_is_not_overwritten(run, tmp_path):
+    run(drive_messages(images=1))
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir())
+    with pytest.raises(ConfigError, match="got an existing one"):
+        run(drive_messages(images=1))
+    assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()) == before
+
+
+def test_a_replay_that_fails_leaves_nothing_behind(run, tmp_path):
+    messages = [entry for entry in drive_messages(images=3) if entry[0] != "/tf_static"]
+    messages.append(("/tf_static", START_NS, static_message(with_lidar=False)))
+    with pytest.raises(Exception, match="record /tf_static"):
+        run(messages)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+@pytest.mark.parametrize(
+    "text", ["/points", "/points:1", "/points:2-1", "/points:-1-2", ":1-2", "/points:a-b", "/p:1-nan"]
+)
+def test_a_drop_that_cannot_be_understood_is_refused(text):
+    with pytest.raises(ConfigError, match=r"expected TOPIC:T0-T1 .* got"):
+        parse_drop(text)
+
+
+def test_a_drop_names_its_topic_and_seconds():
+    assert parse_drop("/ns:odd/points:0-1.5") == Drop("/ns:odd/points", 0.0, 1.5)
+
+
+def test_a_drop_of_a_topic_that_is_not_used_lists_those_that_are(run):
+    with pytest.raises(ConfigError, match=rf"expected one of .*{POINTS_TOPIC}"):
+        run(drive_messages(images=1), "--drop", "/gps:0-1")
+
+
+def test_an_input_with_the_name_of_an_output_is_refused(run):
+    messages = [
+        (topic.replace("/camera/camera_info", DEPTH.replace("image_rect", "camera_info")), t, m)
+        for topic, t, m in drive_messages(images=1)
+    ]
+    messages = [(topic.replace("/camera/image_raw", "/depth/image_raw"), t, m) for topic, t, m in messages]
+    with pytest.raises(DataError, match="choose another namespace"):
+        run(messages, "--with-inputs")

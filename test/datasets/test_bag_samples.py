@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples with truth, made from a bag."""
+
+import numpy as np
+import pytest
+from bag_maker import (
+    CAMERA_FRAME,
+    HEIGHT_PX,
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    LIDAR_FRAME,
+    POINTS_TOPIC,
+    START_NS,
+    TRUTH_TOPIC,
+    WIDTH_PX,
+    compressed_message,
+    drive_messages,
+    info_message,
+    points_message,
+    static_message,
+    wall_points,
+    write_bag,
+)
+
+from mono_depth_ros.datasets.bag_samples import read_samples, scaled_camera
+from mono_depth_ros.datasets.bag_topics import find_topics
+from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.errors import ConfigError, DataError, FrameError
+from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.sparse_depth import project_points
+
+
+def samples_of(path, points=POINTS_TOPIC, truth=TRUTH_TOPIC, **options):
+    with Rosbag2Reader(path) as bag:
+        return list(read_samples(bag, find_topics(bag.types, points=points), truth, **options))
+
+
+def test_truth_is_the_dense_wall_and_points_are_the_sparse_one(tmp_path):
+    samples = samples_of(write_bag(tmp_path / "bag", drive_messages(images=3, depth_m=10.0)))
+    assert len(samples) == 3
+    sample = samples[0]
+    np.testing.assert_allclose(sample.truth_depth_m, 10.0, rtol=1e-5)
+    assert len(project_points(sample.points_camera_m, sample.camera)) == (HEIGHT_PX // 4) * (WIDTH_PX // 4)
+    assert sample.name == f"camera_{START_NS}"
+
+
+def test_truth_at_half_size_keeps_the_borders(tmp_path):
+    sample = samples_of(write_bag(tmp_path / "bag", drive_messages(images=1)), truth_scale=0.5)[0]
+    assert sample.truth_depth_m.shape == (HEIGHT_PX // 2, WIDTH_PX // 2)
+    assert sample.truth_camera == sample.camera.resized(WIDTH_PX // 2, HEIGHT_PX // 2)
+
+
+def test_a_partial_row_of_the_scaled_grid_is_cut_off():
+    camera = scaled_camera(PinholeCamera(1242, 375, 721.5377, 721.5377, 609.5593, 172.854), 0.5)
+    assert (camera.width_px, camera.height_px) == (621, 187)
+    assert camera.cx_px == pytest.approx(304.52965) and camera.cy_px == pytest.approx(86.177)
+
+
+def test_scans_are_carried_to_the_image_by_odometry(tmp_path):
+    messages = [entry for entry in drive_messages(images=6, depth_m=10.0, speed_mps=10.0) if entry[0] != TRUTH_TOPIC]
+    # The truth was measured 40 ms before the third image, when the wall was 0.4 m farther away.
+    stamp_ns = START_NS + 160_000_000
+    messages.append((TRUTH_TOPIC, stamp_ns, points_message(stamp_ns, wall_points(10.0 - 1.6, 1))))
+    messages.sort(key=lambda entry: entry[1])
+    samples = samples_of(write_bag(tmp_path / "bag", messages))
+    assert [sample.stamp_ns for sample in samples] == [START_NS + 200_000_000]
+    np.testing.assert_allclose(np.nanmedian(samples[0].truth_depth_m), 8.0, rtol=1e-5)
+
+
+def test_images_without_a_near_scan_are_left_out(tmp_path):
+    messages = [
+        entry for entry in drive_messages(images=5) if entry[0] != POINTS_TOPIC or entry[1] < START_NS + 200_000_000
+    ]
+    assert len(samples_of(write_bag(tmp_path / "bag", messages))) == 2
+
+
+def test_the_number_of_samples_can_be_limited(tmp_path):
+    assert len(samples_of(write_bag(tmp_path / "bag", drive_messages(images=5)), limit=2)) == 2
+
+
+def test_compressed_images_are_read(tmp_path):
+    image_rgb = np.random.default_rng(2).integers(0, 256, (HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)
+    messages = [entry for entry in drive_messages(images=1) if entry[0] != IMAGE_TOPIC]
+    messages.append((IMAGE_TOPIC + "/compressed", START_NS, compressed_message(START_NS, image_rgb)))
+    sample = samples_of(write_bag(tmp_path / "bag", messages))[0]
+    assert np.array_equal(sample.image_rgb, image_rgb)
+
+
+def test_a_lidar_without_a_place_is_an_error_that_says_what_to_record(tmp_path):
+    messages = [entry for entry in drive_messages(images=1) if entry[0] != "/tf_static"]
+    messages.insert(0, ("/tf_static", START_NS, static_message(with_lidar=False)))
+    with pytest.raises(FrameError, match=f"from '{LIDAR_FRAME}' to '{CAMERA_FRAME}'.*record /tf_static"):
+        samples_of(write_bag(tmp_path / "bag", messages))
+
+
+def test_an_uncalibrated_camera_is_an_error(tmp_path):
+    messages = [entry for entry in drive_messages(images=1) if entry[0] != INFO_TOPIC]
+    messages.insert(1, (INFO_TOPIC, START_NS, info_message(START_NS, focal_px=0.0)))
+    with pytest.raises(DataError, match="uncalibrated camera"):
+        samples_of(write_bag(tmp_path / "bag", messages))
+
+
+def test_evaluation_needs_the_sparse_input(tmp_path):
+    with pytest.raises(DataError, match="points: expected a topic"):
+        samples_of(write_bag(tmp_path / "bag", drive_messages(images=1)), points="none")
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.5, float("nan")])
+def test_an_impossible_scale_is_refused(tmp_path, scale):
+    with pytest.raises(ConfigError, match="truth_scale"):
+        samples_of(write_bag(tmp_path / "bag", drive_messages(images=1)), truth_scale=scale)
