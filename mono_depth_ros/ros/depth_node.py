@@ -2,6 +2,7 @@
 """depth_node: one camera, whatever points and odometry there are, metric depth out. docs/depth_node.md describes it."""
 
 import functools
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -225,6 +226,8 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # launch and a terminal both send SIGINT; the second must not stop the clean-up half way.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

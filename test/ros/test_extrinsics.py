@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where sensors sit: a failed look-up is a reason and is tried again; a known place is not asked for again."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from mono_depth_ros.errors import FrameError
+from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
+from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTransforms
+
+
+class LateTransforms:
+    """Knows nothing at first."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.known = False
+
+    def lookup(self, frame_a: str, frame_b: str) -> np.ndarray:
+        self.asked.append((frame_a, frame_b))
+        if not self.known:
+            raise FrameError(f"no_extrinsics: no transform from {frame_b!r} to {frame_a!r}")
+        return np.eye(4)
+
+
+def test_a_missing_transform_is_told_and_looked_up_again_until_it_is_there():
+    source, buffer = LateTransforms(), SnapshotBuffer()
+    extrinsics = CameraExtrinsics(lidar=source, base=source)
+    problems = extrinsics.update(buffer, "camera", {"lidar"}, "base")
+    assert len(problems) == 2 and "'lidar' to 'camera'" in problems[0]
+    assert not buffer.has_T_camera_lidar("lidar")
+    source.known = True
+    assert extrinsics.update(buffer, "camera", {"lidar"}, "base") == []
+    assert buffer.has_T_camera_lidar("lidar")
+    asked = len(source.asked)
+    extrinsics.update(buffer, "camera", {"lidar"}, "base")
+    assert len(source.asked) == asked
+    assert source.asked[-2:] == [("camera", "lidar"), ("base", "camera")]
+
+
+def test_a_given_transform_is_the_pose_of_the_sensor():
+    T_camera_lidar = GivenTransform([1.0, 2.0, 3.0, 0.5, -0.5, 0.5, 0.5]).lookup("camera", "lidar")
+    # One metre ahead of the LiDAR (x) is one metre along the camera's z.
+    np.testing.assert_allclose(T_camera_lidar @ [1.0, 0.0, 0.0, 1.0], [1.0, 2.0, 4.0, 1.0], atol=1e-12)
+
+
+def test_without_tf2_every_look_up_says_what_to_set_instead(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    transforms = TfTransforms(node=None)
+    with pytest.raises(FrameError, match=r"extrinsics\.T_camera_lidar"):
+        transforms.lookup("camera", "lidar")
+
+
+def test_a_frame_without_a_name_is_an_error_and_a_frame_in_itself_is_the_identity(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    transforms = TfTransforms(node=None)
+    with pytest.raises(FrameError, match="no_frame_id"):
+        transforms.lookup("", "lidar")
+    np.testing.assert_array_equal(transforms.lookup("camera", "camera"), np.eye(4))
