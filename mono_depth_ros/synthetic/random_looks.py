@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random colours, materials and light, drawn widely: a model that saw one look learns that look, not depth."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from mono_depth_ros.synthetic.textures import Material, Pattern, Rgb
+from mono_depth_ros.synthetic.world import Light
+
+Rng = np.random.Generator
+
+
+def random_rgb(rng: Rng, saturation: float = 0.6, dark: float = 0.05, bright: float = 0.9) -> Rgb:
+    """A random linear colour; most real surfaces are dull, so saturation is skewed towards 0."""
+    return colorsys.hsv_to_rgb(rng.uniform(), saturation * rng.uniform() ** 1.4, rng.uniform(dark, bright))
+
+
+def random_material(
+    rng: Rng, rgb: Rgb | None = None, pattern: Pattern | None = None, gloss: float | None = None
+) -> Material:
+    """A random material around a colour: noise of 0.2-16 1/m in 1-5 octaves, sometimes stripes, windows or checks."""
+    base = random_rgb(rng) if rgb is None else rgb
+    other = random_rgb(rng) if rng.uniform() < 0.3 else _near(rng, base, 0.25)
+    if pattern is None:
+        choices = (Pattern.NONE, Pattern.WINDOWS, Pattern.STRIPES, Pattern.CHECKS)
+        pattern = choices[int(rng.choice(4, p=(0.6, 0.15, 0.15, 0.1)))]
+    period = float(np.exp(rng.uniform(np.log(0.3), np.log(5.0))))
+    return Material(
+        rgb=base,
+        blotch_rgb=other,
+        frequency=float(np.exp(rng.uniform(np.log(0.2), np.log(3.0)))),
+        octaves=int(rng.integers(2, 6)),
+        roughness=float(rng.uniform(0.08, 0.9)),
+        pattern=pattern,
+        pattern_size_m=(period, period * float(rng.uniform(0.5, 2.0))),
+        pattern_fill=float(rng.uniform(0.3, 0.75)),
+        pattern_rgb=random_rgb(rng, dark=0.02, bright=0.7),
+        gloss=float(max(0.0, rng.uniform(-0.5, 0.35))) if gloss is None else gloss,
+        gradient=float(rng.normal(0.0, 0.02)),
+        seed=int(rng.integers(0, 10_000)),
+    )
+
+
+def _near(rng: Rng, rgb: Rgb, spread: float) -> Rgb:
+    red, green, blue = (float(np.clip(c * (1.0 + rng.normal(0.0, spread)), 0.0, 1.0)) for c in rgb)
+    return red, green, blue
+
+
+def random_light(rng: Rng) -> Light:
+    """Clear noon to overcast dusk: sun height and warmth, ambient level, clouds, haze."""
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.arcsin(rng.uniform(0.12, 0.97))
+    overcast = rng.uniform() < 0.35
+    strength = rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.6, 1.7)
+    warmth = rng.uniform(0.0, 0.35)
+    sky_level, ambient = rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.75) if overcast else rng.uniform(0.12, 0.42)
+    blue = rng.uniform(0.0, 0.05) if overcast else rng.uniform(0.05, 0.5)
+    return Light(
+        sun_direction=(
+            float(np.cos(azimuth) * np.cos(height)),
+            float(np.sin(azimuth) * np.cos(height)),
+            float(np.sin(height)),
+        ),
+        sun_rgb=(strength, strength * (1 - 0.5 * warmth), strength * (1 - warmth)),
+        ambient_rgb=(ambient * (1 - 0.3 * blue), ambient, ambient * (1 + 0.3 * blue)),
+        horizon_rgb=(sky_level * rng.uniform(0.9, 1.0), sky_level * rng.uniform(0.92, 1.0), sky_level),
+        zenith_rgb=(sky_level * (1 - blue), sky_level * (1 - 0.5 * blue), sky_level),
+        cloud_cover=float(rng.uniform(0.6, 1.0) if overcast else rng.uniform(0.0, 0.8)),
+        haze_m=float(np.exp(rng.uniform(np.log(200.0), np.log(5000.0)))),
+        seed=int(rng.integers(0, 10_000)),
+    )

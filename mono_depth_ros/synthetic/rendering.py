@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A picture and its exact depth, from a world, a pinhole camera and a pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.synthetic.textures import Rgb, albedo, noise
+from mono_depth_ros.synthetic.world import Float32, Float64, Hits, Light, PosedWorld, Shape, World, cast_grid, lit
+
+NEAR_M = 0.05
+_SUBPIXEL = ((0.0, 0.0), (0.4, 0.25), (-0.25, 0.4), (-0.35, -0.35))  # the first, the pixel's centre, gives the depth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """A rendered view.
+
+    Args:
+        image_rgb: uint8 [H, W, 3].
+        depth_m: float32 [H, W], Z of the surface at each pixel's centre; NaN in the sky.
+        solid: int32 [H, W], index of the solid at each pixel's centre; -1 in the sky.
+    """
+
+    image_rgb: npt.NDArray[np.uint8]
+    depth_m: Float32
+    solid: npt.NDArray[np.int32]
+
+
+def ray_grid(camera: PinholeCamera, shift_u: float = 0.0, shift_v: float = 0.0) -> Float32:
+    """Camera-frame rays float32 [3, H, W] with z = 1, through pixel centres moved by a part of a pixel."""
+    x = (np.arange(camera.width_px) + shift_u - camera.cx_px) / camera.fx_px
+    y = (np.arange(camera.height_px) + shift_v - camera.cy_px) / camera.fy_px
+    rays = np.ones((3, camera.height_px, camera.width_px), dtype=np.float32)
+    rays[0], rays[1] = x[None, :], y[:, None]
+    return rays
+
+
+def visible_windows(posed: PosedWorld, camera: PinholeCamera, T_world_camera: Float64) -> npt.NDArray[np.int64]:
+    """Pixel rectangles int64 [S, 4] (v0, v1, u0, u1) outside which a solid cannot be seen; empty when it is behind.
+
+    Args:
+        posed: the world at one instant.
+        camera: pinhole camera.
+        T_world_camera: float64 [4, 4], optical frame.
+    """
+    rotation, position = T_world_camera[:3, :3], T_world_camera[:3, 3]
+    corners = (posed.corners_world_m() - position) @ rotation  # [S, 8, 3], camera frame
+    z = corners[..., 2]
+    safe = np.maximum(z, NEAR_M)
+    u = corners[..., 0] / safe * camera.fx_px + camera.cx_px
+    v = corners[..., 1] / safe * camera.fy_px + camera.cy_px
+    u0, u1 = np.floor(u.min(1)) - 1, np.ceil(u.max(1)) + 2
+    v0, v1 = np.floor(v.min(1)) - 1, np.ceil(v.max(1)) + 2
+    whole = (z.min(1) <= NEAR_M) | (posed.shape == Shape.PLANE)
+    behind = (z.max(1) <= NEAR_M) & (posed.shape != Shape.PLANE)
+    window = np.stack([np.where(whole, 0, v0), np.where(whole, camera.height_px, v1)], axis=1)
+    window = np.concatenate([window, np.where(whole, 0, u0)[:, None], np.where(whole, camera.width_px, u1)[:, None]], 1)
+    window[:, :2] = window[:, :2].clip(0, camera.height_px)
+    window[:, 2:] = window[:, 2:].clip(0, camera.width_px)
+    window[behind] = 0
+    return window.astype(np.int64)
+
+
+def render(
+    world: World,
+    camera: PinholeCamera,
+    T_world_camera: Float64,
+    time_s: float = 0.0,
+    samples: int = 2,
+    shadows: bool = True,
+) -> Rendering:
+    """Render a view.
+
+    Args:
+        world: what there is.
+        camera: pinhole camera of the image.
+        T_world_camera: float64 [4, 4], pose of the optical frame.
+        time_s: instant at which moving things are looked at.
+        samples: colour samples per pixel, 1..4; the first lies at the pixel's centre.
+        shadows: whether the sun casts shadows.
+
+    Returns:
+        A Rendering; its depth is exact.
+
+    Raises:
+        ConfigError: on an unsupported number of samples.
+    """
+    if not 1 <= samples <= len(_SUBPIXEL):
+        raise ConfigError(f"samples: expected 1..{len(_SUBPIXEL)}, got {samples}")
+    posed = world.at(time_s)
+    windows = visible_windows(posed, camera, T_world_camera)
+    rotation = T_world_camera[:3, :3].astype(np.float32)
+    colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
+    sunlit: npt.NDArray[np.bool_] | None = None
+    first: Hits | None = None
+    for shift in _SUBPIXEL[:samples]:
+        grid = ray_grid(camera, *shift)
+        directions = (rotation @ grid.reshape(3, -1)).reshape(grid.shape)
+        hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows)
+        sample, sunlit = _shade(world, posed, camera, T_world_camera[:3, 3], directions, hits, shadows, sunlit)
+        colour += sample
+        first = hits if first is None else first
+    assert first is not None  # samples >= 1
+    image = np.clip(colour / samples, 0.0, 1.0) ** np.float32(1.0 / 2.2)
+    depth = np.where(first.solid >= 0, first.distance, np.float32(np.nan))
+    return Rendering(np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8), depth.astype(np.float32), first.solid)
+
+
+def _surface(
+    posed: PosedWorld, solid: npt.NDArray[np.int32], points_world: Float32
+) -> tuple[Float32, Float32, Float32]:
+    """Local points [3, N] (m), outward normals [3, N] (world) and face coordinates [2, N] (m) of surface points."""
+    rotation = posed.rotation_solid_world.astype(np.float32)[solid]  # [N, 3, 3]
+    half = posed.half_size_m.astype(np.float32).T[:, solid]
+    offset = points_world - posed.centre_world_m.astype(np.float32).T[:, solid]
+    local = np.einsum("nij,jn->in", rotation, offset)
+    unit = local / half
+    shape = posed.shape[solid]
+    normal = unit / half  # gradient of an ellipsoid
+    flat = (shape == Shape.BOX) | ((shape == Shape.CYLINDER) & (np.abs(unit[2]) > 0.999)) | (shape == Shape.PLANE)
+    axis = np.where(shape == Shape.BOX, np.argmax(np.abs(unit), axis=0), 2)
+    facing = np.zeros_like(unit)
+    sign = np.where(shape == Shape.PLANE, 1.0, np.sign(np.take_along_axis(unit, axis[None], 0)[0]))
+    np.put_along_axis(facing, axis[None], sign[None].astype(np.float32), 0)
+    normal[2] = np.where(shape == Shape.CYLINDER, 0.0, normal[2])
+    normal = np.where(flat, facing, normal)
+    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-9)
+    around = np.arctan2(unit[1], unit[0]) * half[0]
+    horizontal = np.where(flat, np.where(axis == 0, local[1], local[0]), around)
+    vertical = np.where(flat & (axis == 2), local[1], local[2])
+    uv = np.stack([horizontal, vertical]).astype(np.float32)
+    return local.astype(np.float32), np.einsum("nij,in->jn", rotation, normal).astype(np.float32), uv
+
+
+def _shade(
+    world: World,
+    posed: PosedWorld,
+    camera: PinholeCamera,
+    position: Float64,
+    directions: Float32,
+    hits: Hits,
+    shadows: bool,
+    sunlit: npt.NDArray[np.bool_] | None,
+) -> tuple[Float32, npt.NDArray[np.bool_]]:
+    """Linear colour [3, H, W], and which pixels the sun reaches (found once, at the pixels' centres, and handed on)."""
+    light = world.light
+    height, width = hits.solid.shape
+    flat = directions.reshape(3, -1)
+    length = np.linalg.norm(flat, axis=0)
+    colour = sky(light, flat / length)
+    solid = hits.solid.reshape(-1)
+    struck = np.flatnonzero(solid >= 0)
+    sun_reach = np.ones(height * width, dtype=bool) if sunlit is None else sunlit
+    if len(struck):
+        index, reach = solid[struck], hits.distance.reshape(-1)[struck]
+        ray, ray_length = flat[:, struck], length[struck]
+        points = position.astype(np.float32)[:, None] + ray * reach
+        local, normal, uv = _surface(posed, index, points)
+        incidence = np.sum(normal * ray, axis=0) / ray_length
+        normal = np.where(incidence > 0, -normal, normal)  # inside of a room, underside of a plane
+        footprint = reach * ray_length / np.float32(camera.fx_px) / np.sqrt(np.maximum(np.abs(incidence), 0.05))
+        surface = albedo(tuple(s.material for s in world.solids), index, local, uv, footprint.astype(np.float32))
+        towards_sun = np.asarray(light.sun_direction, dtype=np.float32)
+        slope = np.maximum(towards_sun @ normal, 0.0)
+        if sunlit is None and shadows:
+            facing = np.flatnonzero(slope > 0.0)
+            lifted = points[:, facing] + normal[:, facing] * (0.02 + 0.002 * reach[facing])
+            reached = np.ones(len(struck), dtype=bool)
+            reached[facing] = lit(posed, lifted, np.asarray(light.sun_direction, dtype=np.float64))
+            sun_reach[struck] = reached
+        ambient = _column(light.ambient_rgb) * (0.75 + 0.25 * normal[2])
+        direct = _column(light.sun_rgb) * (slope * sun_reach[struck])
+        shaded = surface * (ambient + direct)
+        gloss = np.array([s.material.gloss for s in world.solids], dtype=np.float32)[index]
+        mirrors = np.flatnonzero(gloss > 0)
+        if len(mirrors):
+            along = ray[:, mirrors] / ray_length[mirrors]
+            bounced = along - 2.0 * np.sum(along * normal[:, mirrors], axis=0) * normal[:, mirrors]
+            shaded[:, mirrors] += gloss[mirrors] * (sky(light, bounced) - shaded[:, mirrors])
+        haze = 1.0 - np.exp(-reach * ray_length / np.float32(light.haze_m))
+        colour[:, struck] = shaded + haze * (_column(light.horizon_rgb) - shaded)
+    return colour.reshape(3, height, width), sun_reach
+
+
+def _column(rgb: Rgb) -> Float32:
+    return np.array(rgb, dtype=np.float32)[:, None]
+
+
+def sky(light: Light, directions: Float32) -> Float32:
+    """Colour float32 [3, N] of the sky in unit directions float32 [3, N], world frame."""
+    up = np.clip(directions[2], 0.0, 1.0)
+    horizon, zenith = _column(light.horizon_rgb), _column(light.zenith_rgb)
+    colour = horizon + np.sqrt(up) * (zenith - horizon)
+    if light.cloud_cover > 0:
+        plane = directions[:2] / (up + 0.15)
+        place = np.concatenate([plane * 1.7, np.full_like(up, light.seed % 31)[None]]).astype(np.float32)
+        cloud = noise(place) + 0.5 * noise(place * 2.3) + 0.3 * noise(place * 5.1)
+        cover = np.clip(cloud * 1.5 + 2.0 * light.cloud_cover - 1.0, 0.0, 1.0) * np.clip(up * 6.0, 0.0, 1.0)
+        colour = colour + cover * (np.float32(0.9) - colour)
+    glow = np.clip(np.asarray(light.sun_direction, dtype=np.float32) @ directions, 0.0, 1.0) ** 40
+    below = directions[2] < 0  # under the horizon without ground: a duller horizon
+    colour = np.where(below, horizon * (1.0 + 0.4 * np.clip(directions[2], -1.0, 0.0)), colour)
+    return np.asarray(np.clip(colour + 0.5 * glow, 0.0, 1.2), dtype=np.float32)

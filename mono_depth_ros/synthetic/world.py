@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worlds made of convex solids, and exact ray casting against them.
+
+World frame: x forward, y left, z up, metres (REP 103). A ray is origin + t * direction; with camera rays of z = 1 the
+parameter t *is* the depth Z, so the truth needs no marching, no mesh and no tolerance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.synthetic.textures import Material, RoadPath
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+MIN_RAY = np.float32(1e-3)  # hits closer than this (in ray parameters) are the surface the ray starts from
+_TINY = np.float32(1e-12)
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
+
+
+class Shape(IntEnum):
+    """A solid in its own frame, scaled by its half sizes: all but PLANE fill [-1, 1]^3 or less."""
+
+    PLANE = 0  # z = 0, infinite
+    BOX = 1
+    ELLIPSOID = 2
+    CYLINDER = 3  # axis z, with caps
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Something that drives along a road: its pose is a function of time only.
+
+    Args:
+        path: the road's centre line.
+        start_m: position along world x at time 0.
+        speed_mps: speed along world x; negative drives towards -x and faces there.
+        lateral_m: offset to the left of the centre line.
+    """
+
+    path: RoadPath
+    start_m: float
+    speed_mps: float
+    lateral_m: float
+
+    def T_world_body(self, time_s: float) -> Float64:
+        """Pose float64 [4, 4] of the body (x forward, z up, origin on the ground) at `time_s`."""
+        T_world_body = self.path.pose(self.start_m + self.speed_mps * time_s, self.lateral_m)
+        if self.speed_mps < 0:
+            T_world_body = T_world_body @ np.diag([-1.0, -1.0, 1.0, 1.0])
+        return T_world_body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solid:
+    """One convex solid.
+
+    Args:
+        shape: which solid.
+        T_parent_solid: float64 [4, 4], pose in the world, or in its mover's body frame when `mover` is given.
+        half_size_m: half extents along the solid's axes (semi-axes of an ellipsoid; radii, half height of a cylinder).
+        material: how it looks; evaluated in the solid's own frame, so texture moves with the solid.
+        mover: index into `World.movers`, or -1 for something that stands still.
+
+    Raises:
+        ConfigError: on a wrong shape, or a half size that is not positive.
+    """
+
+    shape: Shape
+    T_parent_solid: Float64
+    half_size_m: tuple[float, float, float]
+    material: Material
+    mover: int = -1
+
+    def __post_init__(self) -> None:
+        if np.shape(self.T_parent_solid) != (4, 4):
+            raise ConfigError(f"T_parent_solid: expected shape (4, 4), got {np.shape(self.T_parent_solid)}")
+        if len(self.half_size_m) != 3 or min(self.half_size_m) <= 0:
+            raise ConfigError(f"half_size_m: expected three positive metres, got {self.half_size_m}")
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Sun, ambient light and sky of a world; colours are linear RGB, about 0..1."""
+
+    sun_direction: tuple[float, float, float] = (0.3, 0.2, 0.9)  # unit vector towards the sun, world frame
+    sun_rgb: tuple[float, float, float] = (0.9, 0.85, 0.8)
+    ambient_rgb: tuple[float, float, float] = (0.35, 0.38, 0.42)
+    horizon_rgb: tuple[float, float, float] = (0.75, 0.8, 0.88)
+    zenith_rgb: tuple[float, float, float] = (0.3, 0.5, 0.8)
+    cloud_cover: float = 0.4  # 0 clear .. 1 overcast
+    haze_m: float = 600.0  # distance at which 63 % of a surface's colour has become the horizon's
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Everything there is: solids, what moves them, and the light."""
+
+    solids: tuple[Solid, ...]
+    light: Light = field(default_factory=Light)
+    movers: tuple[Mover, ...] = ()
+
+    def at(self, time_s: float) -> PosedWorld:
+        """The world frozen at `time_s`, as arrays ready for ray casting."""
+        bodies = [mover.T_world_body(time_s) for mover in self.movers]
+        poses = [s.T_parent_solid if s.mover < 0 else bodies[s.mover] @ s.T_parent_solid for s in self.solids]
+        T_world_solid = np.array(poses, dtype=np.float64).reshape(-1, 4, 4)
+        half = np.array([s.half_size_m for s in self.solids], dtype=np.float64).reshape(-1, 3)
+        rotation = T_world_solid[:, :3, :3]
+        return PosedWorld(
+            shape=np.array([int(s.shape) for s in self.solids], dtype=np.int64),
+            centre_world_m=T_world_solid[:, :3, 3],
+            rotation_solid_world=np.ascontiguousarray(rotation.transpose(0, 2, 1)),
+            half_size_m=half,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosedWorld:
+    """S solids at one instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations to solids [S, 3, 3]."""
+
+    shape: npt.NDArray[np.int64]
+    centre_world_m: Float64
+    rotation_solid_world: Float64
+    half_size_m: Float64
+
+    def radius_m(self) -> Float64:
+        """Bounding-sphere radius float64 [S]; infinite for planes."""
+        radius: Float64 = np.linalg.norm(self.half_size_m, axis=1)
+        return np.where(self.shape == Shape.PLANE, np.inf, radius)
+
+    def corners_world_m(self) -> Float64:
+        """Corners float64 [S, 8, 3] of the solids' oriented bounding boxes (meaningless for planes)."""
+        local = _CORNERS[None] * self.half_size_m[:, None, :]
+        return np.asarray(np.einsum("skj,sji->ski", local, self.rotation_solid_world) + self.centre_world_m[:, None, :])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """Where rays end: `distance` float32 [...] in ray parameters (inf: nothing), `solid` int32 [...] (-1: nothing)."""
+
+    distance: Float32
+    solid: npt.NDArray[np.int32]
+
+
+def interval(shape: Shape, origin: Float32, direction: Float32) -> tuple[Float32, Float32]:
+    """Ray parameters where rays enter and leave a unit solid (enter > leave: missed).
+
+    Args:
+        shape: which unit solid.
+        origin: float32 [3, 1] or [3, N], in the solid's scaled frame.
+        direction: float32 [3, 1] or [3, N], same frame, any length.
+
+    Returns:
+        (enter, leave), float32 [N] each.
+    """
+    safe = np.where(np.abs(direction) < _TINY, _TINY, direction)
+    if shape == Shape.PLANE:
+        crossing = -origin[2] / safe[2]
+        return crossing, crossing
+    if shape == Shape.BOX:
+        inverse = np.float32(1.0) / safe
+        middle = -origin * inverse
+        half = np.abs(inverse)
+        return np.max(middle - half, axis=0), np.min(middle + half, axis=0)
+    axes = 3 if shape == Shape.ELLIPSOID else 2
+    enter, leave = _round_interval(origin[:axes], direction[:axes])
+    if shape == Shape.CYLINDER:
+        inverse = np.float32(1.0) / safe[2]
+        middle = -origin[2] * inverse
+        half = np.abs(inverse)
+        enter, leave = np.maximum(enter, middle - half), np.minimum(leave, middle + half)
+    return enter, leave
+
+
+def _round_interval(origin: Float32, direction: Float32) -> tuple[Float32, Float32]:
+    """Interval inside the unit circle or sphere, from the closest approach: that keeps float32 exact far away."""
+    squared = np.maximum(np.sum(direction * direction, axis=0), _TINY)
+    closest = -np.sum(origin * direction, axis=0) / squared
+    nearest_point = origin + closest * direction
+    room = np.float32(1.0) - np.sum(nearest_point * nearest_point, axis=0)
+    half = np.sqrt(np.maximum(room, 0.0) / squared)
+    missed = room < 0
+    return np.where(missed, np.inf, closest - half).astype(np.float32), np.where(
+        missed, -np.inf, closest + half
+    ).astype(np.float32)
+
+
+def first_crossing(enter: Float32, leave: Float32) -> Float32:
+    """First surface in front of the ray's start: entering, or leaving when it starts inside; inf when there is none."""
+    ahead = np.where(enter > MIN_RAY, enter, leave)
+    return np.where((enter <= leave) & (ahead > MIN_RAY), ahead, np.inf).astype(np.float32)
+
+
+def cast_grid(
+    posed: PosedWorld, origin_world_m: Float64, directions_world: Float32, windows: npt.NDArray[np.int64] | None = None
+) -> Hits:
+    """Nearest hit of a grid of rays that start at one point.
+
+    Args:
+        posed: the world at one instant.
+        origin_world_m: float64 [3].
+        directions_world: float32 [3, H, W], any length; the distance is in units of it.
+        windows: int64 [S, 4] (v0, v1, u0, u1): the only part of the grid each solid can appear in (None: everywhere).
+
+    Returns:
+        Hits of shape [H, W].
+    """
+    _, height, width = directions_world.shape
+    distance = np.full((height, width), np.inf, dtype=np.float32)
+    solid = np.full((height, width), -1, dtype=np.int32)
+    for index in range(len(posed.shape)):
+        v0, v1, u0, u1 = (0, height, 0, width) if windows is None else windows[index]
+        if v0 >= v1 or u0 >= u1:
+            continue
+        unit_world = (posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]).astype(np.float64)
+        origin = (unit_world @ (origin_world_m - posed.centre_world_m[index])).astype(np.float32)[:, None]
+        rays = directions_world[:, v0:v1, u0:u1].reshape(3, -1)
+        enter, leave = interval(Shape(posed.shape[index]), origin, unit_world.astype(np.float32) @ rays)
+        reach = first_crossing(enter, leave).reshape(v1 - v0, u1 - u0)
+        nearer = reach < distance[v0:v1, u0:u1]
+        if nearer.any():
+            np.copyto(distance[v0:v1, u0:u1], reach, where=nearer)
+            np.copyto(solid[v0:v1, u0:u1], np.int32(index), where=nearer)
+    return Hits(distance, solid)
+
+
+def lit(posed: PosedWorld, points_world_m: Float32, towards_light: Float64) -> npt.NDArray[np.bool_]:
+    """Which surface points see the light.
+
+    Args:
+        posed: the world at one instant.
+        points_world_m: float32 [3, N], already lifted a little off their surface.
+        towards_light: float64 [3], unit vector.
+
+    Returns:
+        bool [N].
+    """
+    seen = np.ones(points_world_m.shape[1], dtype=bool)
+    side = np.cross(towards_light, [0.0, 1.0, 0.0] if abs(towards_light[1]) < 0.9 else [1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    plane = np.stack([side, np.cross(towards_light, side)])  # seen along the light, a solid is inside a disc
+    flat = plane.astype(np.float32) @ points_world_m
+    flat_centres = posed.centre_world_m @ plane.T
+    for index, radius in enumerate(posed.radius_m()):
+        if not np.isfinite(radius):
+            continue
+        offset = np.abs(flat - flat_centres[index].astype(np.float32)[:, None])
+        near = np.flatnonzero((np.maximum(offset[0], offset[1]) < radius) & seen)
+        if not len(near):
+            continue
+        unit_world = posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]
+        origin = unit_world.astype(np.float32) @ (
+            points_world_m[:, near] - posed.centre_world_m[index].astype(np.float32)[:, None]
+        )
+        enter, leave = interval(
+            Shape(posed.shape[index]), origin, (unit_world @ towards_light).astype(np.float32)[:, None]
+        )
+        seen[near[np.isfinite(first_crossing(enter, leave))]] = False
+    return seen
