@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supervised depth objectives in log space: an error of 10 % costs the same at 2 m and at 60 m.
+
+The network's output is inverse depth at several scales; the truth is depth at full size, NaN where unknown and +inf
+where the sky is. Every function returns one value per image, so that an image can be weighted or left out.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_INV_DEPTH = 1e-5  # 1/m; the head's sigmoid can underflow to 0, whose log is not a number
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedWeights:
+    """Weights of the terms.
+
+    Attributes:
+        log_l1: of the mean absolute log error.
+        silog: of the scale-invariant log error (Eigen et al. 2014).
+        silog_lambda: how much of a common scale error the latter forgives: 0 nothing, 1 all.
+        log_gradient: of the error of log-depth differences between near pixels, which keeps borders sharp.
+        sky: of the hinge that keeps the sky beyond `sky_floor_m`.
+        sky_floor_m: metres.
+        scales: weight of each output scale, finest first; 0 leaves one out.
+    """
+
+    log_l1: float = 1.0
+    silog: float = 0.5
+    silog_lambda: float = 0.0
+    log_gradient: float = 0.5
+    sky: float = 0.1
+    sky_floor_m: float = 80.0
+    scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
+
+
+def log_depth(inv_depth: Tensor) -> Tensor:
+    """Natural log of depth in metres, from inverse depth in 1/m, any shape."""
+    return -torch.log(inv_depth.clamp_min(SMALLEST_INV_DEPTH))
+
+
+def log_error(inv_depth: Tensor, truth_depth_m: Tensor) -> tuple[Tensor, Tensor]:
+    """Log error, and where it counts.
+
+    Args:
+        inv_depth: float [B, 1, H, W], 1/m.
+        truth_depth_m: float [B, 1, H, W], m; NaN unknown, inf sky.
+
+    Returns:
+        log(depth / truth), 0 where the truth is unknown; and the mask of the known, bool. Both [B, 1, H, W].
+    """
+    known = torch.isfinite(truth_depth_m) & (truth_depth_m > 0)
+    truth = torch.where(known, truth_depth_m, torch.ones_like(truth_depth_m))
+    error = log_depth(inv_depth) - torch.log(truth)
+    return torch.where(known, error, torch.zeros_like(error)), known
+
+
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean per image over a mask, [B]; 0 for an image where the mask is empty."""
+    weights = mask.to(values.dtype)
+    return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp_min(1.0)
+
+
+def silog(error: Tensor, known: Tensor, forgiven: float) -> Tensor:
+    """Scale-invariant log error per image: sqrt(mean(g^2) - lambda * mean(g)^2), [B]."""
+    spread = mean_where(error * error, known) - forgiven * mean_where(error, known) ** 2
+    return torch.sqrt(spread.clamp_min(0.0) + 1e-6)
+
+
+def log_gradient(error: Tensor, known: Tensor, steps: tuple[int, ...] = (1, 4)) -> Tensor:
+    """Mean absolute difference of the log error between pixels `step` apart, along rows and columns, [B].
+
+    As the error is log(depth) - log(truth), this is the error of log-depth differences.
+    """
+    total = error.new_zeros(error.shape[0])
+    for step in steps:
+        for axis in (2, 3):
+            length = error.shape[axis] - step
+            if length <= 0:
+                continue
+            change = error.narrow(axis, step, length) - error.narrow(axis, 0, length)
+            both = known.narrow(axis, step, length) & known.narrow(axis, 0, length)
+            total = total + mean_where(change.abs(), both)
+    return total / (2 * len(steps))
+
+
+def sky_hinge(inv_depth: Tensor, truth_depth_m: Tensor, floor_m: float) -> Tensor:
+    """How far the sky comes closer than `floor_m`, in log depth, mean over the sky's pixels, [B]."""
+    sky = torch.isposinf(truth_depth_m)
+    short = functional.relu(float(torch.log(torch.tensor(floor_m))) - log_depth(inv_depth))
+    return mean_where(torch.where(sky, short, torch.zeros_like(short)), sky)
+
+
+def supervised_depth(inv_depths: tuple[Tensor, ...], truth_depth_m: Tensor, weights: SupervisedWeights) -> Tensor:
+    """All supervised terms over all scales.
+
+    Args:
+        inv_depths: float [B, 1, H / 2^s, W / 2^s], finest first, 1/m.
+        truth_depth_m: float [B, 1, H, W]; a coarse cell is compared with the truth at its middle pixel, never with
+            a mean across a border.
+        weights: of terms and scales.
+
+    Returns:
+        float [B].
+    """
+    total = truth_depth_m.new_zeros(truth_depth_m.shape[0])
+    for scale, (inv_depth, share) in enumerate(zip(inv_depths, weights.scales, strict=False)):
+        if share == 0.0:
+            continue
+        step = 2**scale
+        truth = truth_depth_m[:, :, step // 2 :: step, step // 2 :: step]
+        error, known = log_error(inv_depth, truth)
+        loss = weights.log_l1 * mean_where(error.abs(), known)
+        loss = loss + weights.silog * silog(error, known, weights.silog_lambda)
+        loss = loss + weights.sky * sky_hinge(inv_depth, truth, weights.sky_floor_m)
+        if scale == 0 and weights.log_gradient:
+            loss = loss + weights.log_gradient * log_gradient(error, known)
+        total = total + share * loss
+    return total / sum(weights.scales[: len(inv_depths)])
+
+
+def depth_at_points(inv_depth: Tensor, bvu: Tensor, depth_m: Tensor, batch: int) -> Tensor:
+    """Mean absolute log error at given points: completion has to go through them.
+
+    Args:
+        inv_depth: float [B, 1, H, W], 1/m.
+        bvu: int64 [N, 3], image, row, column.
+        depth_m: float [N], metres; entries <= 0 are left out.
+        batch: B.
+
+    Returns:
+        float [B]; 0 for an image without points.
+    """
+    kept = depth_m > 0
+    where, depth = bvu[kept], depth_m[kept]
+    error = (log_depth(inv_depth[where[:, 0], 0, where[:, 1], where[:, 2]]) - torch.log(depth)).abs()
+    count = torch.zeros(batch, dtype=error.dtype, device=error.device).index_add(0, where[:, 0], torch.ones_like(error))
+    return torch.zeros_like(count).index_add(0, where[:, 0], error) / count.clamp_min(1.0)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training does to images so that a model cannot rely on their colours."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Rng = np.random.Generator
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Probabilities and ranges; sigmas are of the natural log of a factor.
+
+    Attributes:
+        flip: mirrored left to right.
+        channel_shuffle, grey: colour channels permuted; colour dropped.
+        gain_sigma, gamma_sigma, contrast_sigma, channel_gain_sigma: strength of brightness changes.
+        blur, noise_sigma: share of blurred images; largest sigma of added noise.
+        empty: images nearly without content, from which only points tell depth.
+        rescale: images whose depth and points are scaled by a common factor, so that layout lies and points are right.
+        rescale_sigma: of that factor.
+    """
+
+    flip: float = 0.5
+    channel_shuffle: float = 0.3
+    grey: float = 0.15
+    gain_sigma: float = 0.25
+    gamma_sigma: float = 0.2
+    contrast_sigma: float = 0.35
+    channel_gain_sigma: float = 0.08
+    blur: float = 0.2
+    noise_sigma: float = 0.04
+    empty: float = 0.13
+    rescale: float = 0.2
+    rescale_sigma: float = 0.4
+
+
+def augment_image(rng: Rng, image_rgb: npt.NDArray[np.uint8], augmentation: Augmentation) -> Float32:
+    """Photometric augmentation.
+
+    Args:
+        rng: source of randomness.
+        image_rgb: uint8 [H, W, 3].
+        augmentation: how much.
+
+    Returns:
+        float32 [H, W, 3], 0..1, on the 8-bit steps that a real image has.
+    """
+    image = image_rgb.astype(np.float32) * np.float32(1.0 / 255.0)
+    if rng.uniform() < augmentation.channel_shuffle:
+        image = np.ascontiguousarray(image[..., rng.permutation(3)])
+    if rng.uniform() < augmentation.grey:
+        image = np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+    gain, contrast, gamma = (
+        float(np.exp(rng.normal(0.0, sigma)))
+        for sigma in (augmentation.gain_sigma, augmentation.contrast_sigma, augmentation.gamma_sigma)
+    )
+    middle = np.float32(image.mean())
+    channels = np.exp(rng.normal(0.0, augmentation.channel_gain_sigma, 3)).astype(np.float32)
+    image = ((image - middle) * np.float32(contrast) + middle) * (channels * np.float32(gain))
+    image = np.clip(image, 0.0, 1.0) ** np.float32(gamma)
+    if rng.uniform() < augmentation.blur:
+        image = cv2.GaussianBlur(image, (0, 0), sigmaX=float(rng.uniform(0.3, 1.5)))
+    image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(
+        rng.uniform(0.0, augmentation.noise_sigma)
+    )
+    return np.asarray(np.round(np.clip(image, 0.0, 1.0) * 255.0) / 255.0, dtype=np.float32)
+
+
+def empty_image(rng: Rng, image: Float32) -> Float32:
+    """The same image with next to no content: a flat colour, a faint ghost of the image, noise; float32 [H, W, 3]."""
+    flat = np.broadcast_to(rng.uniform(0.0, 1.0, 3).astype(np.float32), image.shape)
+    ghost = np.float32(rng.choice([0.0, 0.02, 0.08]))
+    grain = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.1))
+    return np.asarray(np.clip(flat + ghost * (image - image.mean()) + grain, 0.0, 1.0), dtype=np.float32)
