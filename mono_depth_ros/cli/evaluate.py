@@ -142,7 +142,10 @@ def _write_json(path: Path, scores: dict[str, Any], protocol: dict[str, Any]) ->
         }
         for method, score in scores.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".partial")
+        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise ConfigError(f"--json {path}: expected a place to write to, got {error}") from error

@@ -96,9 +96,12 @@ class ResultBag:
     def __enter__(self) -> "ResultBag":
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, so that the move at the end is a rename; the bag's file carries the name of its folder.
-        self._workshop = Path(tempfile.mkdtemp(prefix=f".{self._path.name}-", dir=self._path.parent))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the target, so that the move at the end is a rename; the bag's file carries the name of its folder.
+            self._workshop = Path(tempfile.mkdtemp(prefix=f".{self._path.name}-", dir=self._path.parent))
+        except OSError as error:
+            raise ConfigError(f"output bag {self._path}: expected a place to write to, got {error}") from error
         self._writer = Writer(self._workshop / self._path.name, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()

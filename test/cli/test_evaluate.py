@@ -71,6 +71,12 @@ def test_an_unknown_truth_topic_lists_what_the_bag_has(run, tmp_path):
     assert not (tmp_path / "scores.json").exists()
 
 
+def test_scores_that_cannot_be_written_are_an_error(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="--json .*: expected a place to write to"):
+        run("--model", "none", "--json", str(tmp_path / "file" / "scores.json"))
+
+
 def test_a_limit_below_one_is_refused(run):
     with pytest.raises(ConfigError, match="--limit: expected at least 1, got 0"):
         run("--limit", "0")

@@ -209,6 +209,12 @@ def test_a_replay_that_fails_leaves_nothing_behind(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
 
 
+def test_a_result_that_cannot_be_written_is_an_error(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="expected a place to write to"):
+        run(drive_messages(images=1), out="file/out")
+
+
 @pytest.mark.parametrize("text", ["/p", "/p:1", "/p:2-1", "/p:-1-2", ":1-2", "/p:a-b", "/p:1-nan"])
 def test_a_drop_that_cannot_be_understood_is_refused(text):
     with pytest.raises(ConfigError, match=r"expected TOPIC:T0-T1 .* got"):
