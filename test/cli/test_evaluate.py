@@ -73,7 +73,7 @@ def test_an_unknown_truth_topic_lists_what_the_bag_has(run, tmp_path):
 
 def test_scores_that_cannot_be_written_are_an_error(run, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match="--json .*: expected a place to write to"):
+    with pytest.raises(ConfigError, match=r"--json .*: expected a place to write to"):
         run("--model", "none", "--json", str(tmp_path / "file" / "scores.json"))
 
 
