@@ -163,7 +163,24 @@ def build_onnx(graph: DialGraph, height: int, width: int) -> bytes:
             output_names=["depth_m"],
             dynamic_axes={"rgb": {0: "B"}, "points_bvu": {0: "N"}, "points_depth_m": {0: "N"}, "depth_m": {0: "B"}},
         )
-    return stream.getvalue()
+    return declare_point_inputs(stream.getvalue())
+
+
+def declare_point_inputs(content: bytes) -> bytes:
+    """Add the inputs for points where the exporter left them out, as it does for a network that only predicts."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load_model_from_string(content)
+    present = {node.name for node in model.graph.input}
+    for name, dtype, shape in (
+        ("points_bvu", TensorProto.INT64, ["N", 3]),
+        ("points_depth_m", TensorProto.FLOAT, ["N"]),
+    ):
+        if name not in present:
+            model.graph.input.append(helper.make_tensor_value_info(name, dtype, shape))
+    serialized: bytes = model.SerializeToString()
+    return serialized
 
 
 def round_weights_to_half(network: nn.Module) -> None:

@@ -2,13 +2,14 @@
 """Reads checkpoints of the original PackNet release: PackNetSAN01, PackNet01 and PoseNet.
 
 The files are Python pickles. They are read by torch's weights-only unpickler, which is an allow-list: tensors,
-containers and plain values, plus one inert stand-in for the configuration class of the release. Whatever else a file
-asks for is refused by name before it is called. Names and layouts of the weights are in `original_layout`.
+containers and plain values, plus the configuration class of the release, read as a plain dictionary. Whatever else a
+file asks for is refused by name before it is called. Names and layouts of the weights are in `original_layout`.
 """
 
 import hashlib
 import re
 import zipfile
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mono_depth_ros.errors import ModelContractError
+from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.networks.packnet_san import PACKNET01, PACKNET_SAN01, PackNetSan
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.training.checkpoint import ModelMetadata, load_weights
@@ -27,11 +28,8 @@ MAX_FILE_BYTES = 4 << 30  # the largest network with its optimizer state has 1.5
 WRAPPERS = re.compile(r"^(model\.|module\.)+")
 DEPTH_PREFIXES = ("depth_net.", "disp_network.")
 POSE_PREFIXES = ("pose_net.", "pose_network.")
+CONFIG_CLASS = "yacs.config.CfgNode"  # a dictionary with attributes; it becomes a plain OrderedDict
 METRIC_MODELS = ("VelSupModel", "SemiSupModel", "SemiSupCompletionModel")  # trained with speed or with LiDAR
-
-
-class ConfigNode(dict[str, Any]):
-    """Inert stand-in for yacs.config.CfgNode, the configuration class inside original checkpoints."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +92,22 @@ def read_original_checkpoint(path: str | Path) -> OriginalCheckpoint:
 
 
 def read_allow_listed(path: Path) -> dict[str, Any]:
-    """Unpickle a torch file (zip or legacy format) by allow-list. Raises ModelContractError."""
+    """Unpickle a torch file (zip or legacy format) by allow-list.
+
+    Raises:
+        ModelContractError: not a torch file, or one that asks for anything else than tensors and plain values.
+        ConfigError: torch is too old to do this safely.
+    """
     check_file(path)
+    if torch.__version__ < (2, 7):  # an unpickler up to 2.5 could be tricked; one up to 2.6 cannot rename a class
+        raise ConfigError(f"reading original checkpoints needs torch 2.7 or newer, got {torch.__version__}")
     try:
-        with torch.serialization.safe_globals([(ConfigNode, "yacs.config.CfgNode")]):
+        with torch.serialization.safe_globals([(OrderedDict, CONFIG_CLASS)]):
             contents = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked[1]}" if asked else str(error).strip().split("\n")[-1][:300]
+        detail = str(error).rsplit("error:", 1)[-1].strip().split("\n")[0][:300]
+        reason = f"it asks for {asked[1]}" if asked else detail
         raise ModelContractError(
             f"{path}: refused. Expected tensors, plain values and the configuration of the original release, got "
             f"something else that could run code when loaded: {reason}"
