@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+
 """Our networks reproduce the original implementation. Needs its stored outputs, see test/fixtures/conformance.py."""
 
 import pytest

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E402  (torch is looked for before what needs it is imported)
 """PoseNet: shapes, starting point, refusals. Its numbers are in test_conformance.py."""
 
 import pytest

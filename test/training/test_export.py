@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E402  (torch is looked for before what needs it is imported)
 """Export: the file computes what torch computes, for any number of points, or there is no file."""
 
 import argparse

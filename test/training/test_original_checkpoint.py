@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E402  (torch is looked for before what needs it is imported)
 """Checkpoints of the original release: read exactly, never executed, misfits listed."""
 
 import argparse
@@ -193,14 +194,12 @@ def traps(trap):
 def test_a_pickle_that_calls_something_is_refused_by_name_and_not_run(tmp_path, config_class, name, place, legacy):
     trap = tmp_path / "trap"
     bomb = traps(trap)[name]
+    pose = fake_state(pose_translations(2), "model.pose_net.")
     contents = {
         "top": bomb,
-        "config": {"config": config_class({"model": config_class({"name": bomb})}), "state_dict": {}},
-        "state_dict": {"state_dict": {"model.pose_net.conv1.0.weight": bomb}},
-        "optimizer": {
-            "state_dict": fake_state(pose_translations(2), "model.pose_net."),
-            "optimizer": [{"lr": (bomb,)}],
-        },
+        "config": {"config": config_class({"model": config_class({"name": bomb})}), "state_dict": pose},
+        "state_dict": {"state_dict": {**pose, "model.pose_net.conv1.0.weight": bomb}},
+        "optimizer": {"state_dict": pose, "optimizer": [{"lr": (bomb,)}]},
     }[place]
     path = save(contents, tmp_path / "bad.ckpt", legacy)
     with pytest.raises(ModelContractError, match=r"refused.*it asks for \S+") as caught:
