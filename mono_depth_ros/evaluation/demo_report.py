@@ -141,26 +141,31 @@ def _write_whole(path: Path, content: bytes) -> Path:
 
 
 def _draw(frames: Sequence[DemoFrame], pictures: Sequence[DemoPicture]) -> bytes:
+    """Per picture a block of 2 x 2 images and the cloud beside it; the errors over time below."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(17, 2.5 * len(pictures) + 2.6), layout="constrained", dpi=80)
-    grid = figure.add_gridspec(len(pictures) + 1, 5, width_ratios=[1.3, 1.3, 1.3, 1.3, 0.9])
-    for row, picture in enumerate(pictures):
-        _draw_picture([figure.add_subplot(grid[row, column]) for column in range(5)], picture, with_titles=row == 0)
-    _draw_timeline(figure.add_subplot(grid[len(pictures), :]), frames)
+    figure = Figure(figsize=(17, 3.9 * len(pictures) + 2.6), layout="constrained", dpi=80)
+    rows = 2 * len(pictures)
+    grid = figure.add_gridspec(rows + 1, 3, width_ratios=[1, 1, 0.62], height_ratios=[*[1.0] * rows, 1.2])
+    for block, picture in enumerate(pictures):
+        corners = [(2 * block, 0), (2 * block, 1), (2 * block + 1, 0), (2 * block + 1, 1)]
+        _draw_images([figure.add_subplot(grid[row, column]) for row, column in corners], picture)
+        _draw_from_above(figure.add_subplot(grid[2 * block : 2 * block + 2, 2]), picture)
+    _draw_timeline(figure.add_subplot(grid[rows, :]), frames)
     content = io.BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()
 
 
-def _draw_picture(axes: Sequence[Any], picture: DemoPicture, *, with_titles: bool) -> None:
+def _draw_images(axes: Sequence[Any], picture: DemoPicture) -> None:
+    frame = picture.frame
     shown: list[tuple[str, npt.NDArray[Any]]] = [
         ("image", picture.image_rgb),
-        ("LiDAR points (enlarged)", _enlarge(picture.points_depth_m)),
-        ("depth from the node", picture.depth_m),
+        ("LiDAR points (enlarged)" if frame.lidar_sent else "LiDAR points: none", _enlarge(picture.points_depth_m)),
+        (f"depth from the node: {frame.mode.name}, AbsRel {frame.abs_rel:.3f}", picture.depth_m),
         ("true depth", picture.truth_m),
     ]
-    for axis, (title, content) in zip(axes[:4], shown, strict=True):
+    for axis, (title, content) in zip(axes, shown, strict=True):
         if content.ndim == 3:
             axis.imshow(content)
         else:
@@ -168,17 +173,8 @@ def _draw_picture(axes: Sequence[Any], picture: DemoPicture, *, with_titles: boo
             axis.set_facecolor("#202020")
         axis.set_xticks([])
         axis.set_yticks([])
-        if with_titles:
-            axis.set_title(title, fontsize=11)
-    frame = picture.frame
-    axes[0].set_ylabel(
-        f"{frame.mode.name}\nframe {frame.index}, {frame.time_s:.1f} s\nAbsRel {frame.abs_rel:.3f}",
-        color=MODE_COLOURS[frame.mode],
-        fontsize=10,
-    )
-    _draw_from_above(axes[4], picture)
-    if with_titles:
-        axes[4].set_title("cloud from above [m]", fontsize=11)
+        axis.set_title(title, fontsize=11, color=MODE_COLOURS[frame.mode] if "node" in title else "black")
+    axes[0].set_ylabel(f"frame {frame.index}, {frame.time_s:.1f} s", fontsize=10)
 
 
 def _draw_from_above(axis: Any, picture: DemoPicture) -> None:
@@ -188,11 +184,13 @@ def _draw_from_above(axis: Any, picture: DemoPicture) -> None:
         keep = np.isfinite(points_base).all(axis=1) & (points_base[:, 0] < 45.0) & (points_base[:, 2] < 3.5)
     # Low points first, so that a car is drawn on the road and not under it.
     order = np.flatnonzero(keep)[np.argsort(points_base[keep, 2])]
-    axis.scatter(-points_base[order, 1], points_base[order, 0], c=colour[order], s=1.5, linewidths=0)
+    axis.scatter(-points_base[order, 1], points_base[order, 0], c=colour[order], s=2.5, linewidths=0)
     axis.set_xlim(-16, 16)
     axis.set_ylim(0, 45)
+    axis.set_aspect("equal")
     axis.set_facecolor("#101418")
-    axis.tick_params(labelsize=7)
+    axis.set_title("cloud of the node from above [m]", fontsize=11)
+    axis.tick_params(labelsize=8)
 
 
 def _draw_timeline(axis: Any, frames: Sequence[DemoFrame]) -> None:
