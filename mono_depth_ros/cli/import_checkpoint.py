@@ -37,6 +37,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--name", help="name of the model (default: name of the folder)")
     parser.add_argument("--height", type=int, help="rows of the training images (default: as embedded in the file)")
     parser.add_argument("--width", type=int, help="columns of the training images (default: as embedded in the file)")
+    parser.add_argument(
+        "--trained-fx",
+        type=float,
+        metavar="PX",
+        help="focal length of the training camera, pixels at the training image size; lets other cameras be corrected for",
+    )
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument(
         "--metric",
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     original = read_original_checkpoint(args.file)
     size_px = None if args.height is None else (args.height, args.width)
     name = args.name or args.out.resolve().name
-    metadata = describe(original, args.file, name, size_px, args.metric)
+    metadata = describe(original, args.file, name, size_px, args.metric, args.trained_fx)
     path = args.out / "checkpoint.pt"
     save_checkpoint(path, metadata, depth=original.depth, pose=original.pose)
     parts = original.network if original.depth is None or original.pose is None else f"{original.network} and PoseNet"

@@ -189,7 +189,12 @@ def split_networks(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Te
 
 
 def describe(
-    original: OriginalCheckpoint, path: Path, name: str, size_px: tuple[int, int] | None, metric: bool | None
+    original: OriginalCheckpoint,
+    path: Path,
+    name: str,
+    size_px: tuple[int, int] | None = None,
+    metric: bool | None = None,
+    trained_fx_px: float | None = None,
 ) -> ModelMetadata:
     """Metadata of our checkpoint for an original one.
 
@@ -199,6 +204,7 @@ def describe(
         name: name for the model.
         size_px: height and width, where the embedded configuration is wrong or silent.
         metric: whether the depth is in metres, where the embedded configuration is wrong or silent.
+        trained_fx_px: focal length of the training camera at that size, where known; the file does not tell.
 
     Raises:
         ModelContractError: nobody says at which size the network was trained.
@@ -224,7 +230,7 @@ def describe(
         min_depth_m=PACKNET_SAN01.min_depth_m,
         max_depth_m=float(max_depth_m) if isinstance(max_depth_m, int | float) and max_depth_m > 0 else 200.0,
         metric=metric,
-        trained_fx_px=None,
+        trained_fx_px=trained_fx_px,
         training_data=f"as embedded in the original checkpoint: {train.get('dataset') or 'unknown'}",
         recipe=f"imported from {path.name}",
         git_commit="",

@@ -267,9 +267,10 @@ def test_the_size_must_come_from_the_file_or_the_command_line(tmp_path):
     with pytest.raises(ConfigError, match="both or neither"):
         run("--height", "192")
     assert not (tmp_path / "out").exists()
-    assert run("--height", "192", "--width", "640", "--relative") == 0
+    assert run("--height", "192", "--width", "640", "--relative", "--trained-fx", "372") == 0
     metadata = load_checkpoint(tmp_path / "out" / "checkpoint.pt").metadata
     assert (metadata.height_px, metadata.width_px, metadata.metric) == (192, 640, False)
+    assert metadata.trained_fx_px == 372.0
 
 
 def test_packing_weights_keep_their_function_in_our_channel_order():
