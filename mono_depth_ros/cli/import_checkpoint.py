@@ -41,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--trained-fx",
         type=float,
         metavar="PX",
-        help="focal length of the training camera, pixels at the training image size; lets other cameras be corrected for",
+        help="focal length of the training camera at the training image size, so that other cameras are corrected for",
     )
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument(
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.height is None) != (args.width is None):
         raise ConfigError("--height and --width: expected both or neither")
+    if args.trained_fx is not None and not args.trained_fx > 0:
+        raise ConfigError(f"--trained-fx: expected pixels > 0, got {args.trained_fx}")
     original = read_original_checkpoint(args.file)
     size_px = None if args.height is None else (args.height, args.width)
     name = args.name or args.out.resolve().name
