@@ -117,7 +117,7 @@ class Diagnostics:
         }
         dropped = counts.dropped - self._counts.dropped
         received = counts.received - self._counts.received
-        if health.mode == "NONE" and received:
+        if health.mode == "NONE":
             return self._line("depth", DiagnosticStatus.ERROR, f"no depth: {health.reason}", values)
         if dropped > 0:
             message = f"{dropped} of {received} images dropped: the model is slower than the camera"

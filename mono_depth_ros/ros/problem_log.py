@@ -39,8 +39,9 @@ class ProblemLog:
     def report(self, source: str, problem: str) -> None:
         """Counts a problem of ``source`` (an input, an output, the node), says it unless its kind was said lately."""
         now_s = self._clock()
+        line = problem if problem.startswith(f"{source}:") else f"{source}: {problem}"
         with self._lock:
-            name = f"{source}: {problem.split(':', 1)[0]}"
+            name = ":".join(line.split(":", 2)[:2])
             if name not in self._kinds and len(self._kinds) >= MAX_KINDS:
                 name = source
             kind = self._kinds.get(name)
@@ -49,4 +50,4 @@ class ProblemLog:
                 return
             more = f" ({kind.unsaid} more of this kind since it was said last)" if kind and kind.unsaid else ""
             self._kinds[name] = _Kind(now_s)
-        self._say(f"{source}: {problem}{more}")
+        self._say(f"{line}{more}")

@@ -43,3 +43,9 @@ def test_endlessly_many_kinds_neither_fill_the_memory_nor_the_log():
     for number in range(10_000):
         log.report("points", f"field {number}: unknown")
     assert len(lines) == MAX_KINDS + 1
+
+
+def test_a_problem_that_names_its_source_itself_is_not_prefixed_twice():
+    lines: list[str] = []
+    ProblemLog(lines.append, clock=Clock()).report("camera_info", "camera_info: expected a focal length, got 0")
+    assert lines == ["camera_info: expected a focal length, got 0"]

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user reads on /diagnostics, line by line."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from mono_depth_ros.perception.snapshot import SensorReport, SensorState
+from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
+from mono_depth_ros.ros.image_worker import ImageCounts
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def report(name: str, state: SensorState, rejected: int = 0) -> SensorReport:
+    """One input."""
+    return SensorReport(name, state, 0.1, 10.0, state is SensorState.OK, "why", 5, rejected, "last words")
+
+
+HEALTHY = NodeHealth(
+    lifecycle="active",
+    failure="",
+    reports=tuple(report(name, SensorState.OK) for name in ("image", "camera_info", "points", "odometry")),
+    images_silent_s=0.05,
+    counts=ImageCounts(5, 5, 0, 0),
+    mode="COMPLETION",
+    reason="points_used",
+)
+
+
+def levels(diagnostics: Diagnostics, health: NodeHealth) -> dict[str, tuple[bytes, str]]:
+    """Level and message by line."""
+    lines = diagnostics.message(health).status
+    return {line.name.removeprefix("front/depth_node: "): (line.level, line.message) for line in lines}
+
+
+def changed(name: str, state: SensorState, rejected: int = 0) -> NodeHealth:
+    """Healthy but for one input."""
+    others = tuple(report for report in HEALTHY.reports if report.name != name)
+    return dataclasses.replace(HEALTHY, reports=(*others, report(name, state, rejected)))
+
+
+def test_a_healthy_node_has_a_line_for_itself_for_every_input_and_for_the_depth():
+    lines = levels(Diagnostics("/front/depth_node"), HEALTHY)
+    assert list(lines) == ["node", "image", "camera_info", "points", "odometry", "depth"]
+    assert {level for level, _ in lines.values()} == {OK}
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "level"),
+    [
+        ("points", SensorState.ABSENT, OK),
+        ("odometry", SensorState.ABSENT, OK),
+        ("camera_info", SensorState.ABSENT, WARN),
+        ("points", SensorState.STALE, WARN),
+        ("points", SensorState.INVALID, ERROR),
+    ],
+)
+def test_a_sensor_that_may_be_absent_is_no_fault_but_one_that_fails_is(name, state, level):
+    assert levels(Diagnostics("/front/depth_node"), changed(name, state))[name][0] == level
+
+
+def test_rejected_messages_warn_until_none_are_rejected_any_more():
+    diagnostics = Diagnostics("/front/depth_node")
+    bad = changed("points", SensorState.OK, rejected=3)
+    assert levels(diagnostics, bad)["points"] == (WARN, "3 rejected: last words")
+    assert levels(diagnostics, bad)["points"][0] == OK
+
+
+def test_no_depth_is_an_error_as_long_as_it_lasts():
+    diagnostics = Diagnostics("/front/depth_node")
+    without = dataclasses.replace(HEALTHY, mode="NONE", reason="no_camera_info")
+    for _ in range(2):
+        assert levels(diagnostics, without)["depth"] == (ERROR, "no depth: no_camera_info")
+
+
+def test_dropped_images_warn_with_their_number():
+    diagnostics = Diagnostics("/front/depth_node")
+    levels(diagnostics, HEALTHY)
+    slow = dataclasses.replace(HEALTHY, counts=ImageCounts(15, 8, 7, 0))
+    level, message = levels(diagnostics, slow)["depth"]
+    assert level == WARN and message.startswith("7 of 10 images dropped")
+
+
+def test_silence_of_the_camera_warns_while_active():
+    silent = dataclasses.replace(HEALTHY, images_silent_s=5.0)
+    assert levels(Diagnostics("/front/depth_node"), silent)["image"] == (WARN, "stale: no image for 5.0 s")
+    inactive = dataclasses.replace(silent, lifecycle="inactive")
+    assert levels(Diagnostics("/front/depth_node"), inactive)["image"][0] == OK
+
+
+def test_a_failure_and_a_substitute_provider_are_told():
+    failed = NodeHealth(lifecycle="unconfigured", failure="configure failed: no model")
+    assert levels(Diagnostics("/front/depth_node"), failed)["node"] == (ERROR, "configure failed: no model")
+    slower = dataclasses.replace(HEALTHY, provider_note="asked for CUDA, runs CPU")
+    assert levels(Diagnostics("/front/depth_node"), slower)["node"] == (WARN, "asked for CUDA, runs CPU")
