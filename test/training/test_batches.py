@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches: focal normalisation, points, augmentation, and that a step always gives the same batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from mono_depth_ros.datasets.synthetic_dataset import (  # noqa: E402
+    SyntheticConfig,
+    SyntheticDataset,
+    SyntheticImage,
+    cache_folder,
+    prepare,
+)
+from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
+from mono_depth_ros.geometry.camera import PinholeCamera  # noqa: E402
+from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image  # noqa: E402
+from mono_depth_ros.training.batches import BatchRecipe, batch_at, batches, focal_factor, training_sample  # noqa: E402
+from mono_depth_ros.training.point_patterns import PointPatterns, beam_cells, sample_points  # noqa: E402
+
+CAMERA = PinholeCamera(64, 32, 60.0, 40.0, 30.0, 16.5)
+PLAIN = Augmentation(flip=0.0, empty=0.0, rescale=0.0)
+EXACT = PointPatterns(range_noise=0.0, outlier_share=0.0, shift_px=0)
+
+
+def _image(seed: int = 0, chaos: bool = False) -> SyntheticImage:
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(1.0, 60.0, (32, 64)).astype(np.float32)
+    depth[:6] = np.inf
+    return SyntheticImage(rng.integers(0, 256, (32, 64, 3), dtype=np.uint8), depth, CAMERA, chaos)
+
+
+def _recipe(**changes: object) -> BatchRecipe:
+    values = dict(
+        batch_size=3, seed=5, trained_fx_px=120.0, max_depth_m=100.0, augmentation=Augmentation(),
+        patterns=PointPatterns(), chaos_prediction=0.25,
+    )  # fmt: skip
+    return BatchRecipe(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_focal_normalisation_goes_there_and_back() -> None:
+    image = _image()
+    sample = training_sample(np.random.default_rng(0), image, 120.0, 1e9, PLAIN, EXACT)
+    factor = focal_factor(CAMERA, 120.0)
+    assert factor == pytest.approx(0.5)
+    np.testing.assert_allclose(sample.truth_depth_m * factor, image.depth_m, rtol=1e-6)  # as the run time undoes it
+    points = sample.points
+    np.testing.assert_allclose(points.depth_m * factor, image.depth_m[points.rows, points.cols], rtol=1e-6)
+
+
+def test_a_mirrored_sample_mirrors_image_truth_and_points_together() -> None:
+    image = _image()
+    flipped = training_sample(
+        np.random.default_rng(3), image, 60.0, 1e9, Augmentation(flip=1.0, empty=0.0, rescale=0.0), EXACT
+    )
+    np.testing.assert_allclose(flipped.truth_depth_m, image.depth_m[:, ::-1], rtol=1e-6)
+    np.testing.assert_allclose(flipped.points.depth_m, flipped.truth_depth_m[flipped.points.rows, flipped.points.cols])
+
+
+def test_far_surfaces_count_as_sky() -> None:
+    sample = training_sample(np.random.default_rng(0), _image(), 60.0, 30.0, PLAIN, EXACT)
+    finite = np.isfinite(sample.truth_depth_m)
+    assert sample.truth_depth_m[finite].max() <= 30.0
+    assert 0.2 < finite.mean() < 0.8
+
+
+def test_rescaled_and_emptied_images_do_not_teach_prediction() -> None:
+    rescaling, emptying = Augmentation(empty=0.0, rescale=1.0), Augmentation(empty=1.0, rescale=0.0)
+    image = _image()
+    rescaled = training_sample(np.random.default_rng(1), image, 60.0, 1e9, rescaling, EXACT)
+    emptied = training_sample(np.random.default_rng(1), image, 60.0, 1e9, emptying, EXACT)
+    assert not rescaled.predictable
+    assert not emptied.predictable
+    points = rescaled.points  # points and truth are scaled alike
+    np.testing.assert_allclose(points.depth_m, rescaled.truth_depth_m[points.rows, points.cols], rtol=1e-6)
+    true_image = training_sample(np.random.default_rng(1), image, 60.0, 1e9, PLAIN, EXACT).rgb
+    seen = np.corrcoef(emptied.rgb.ravel(), true_image.ravel())[0, 1]
+    assert abs(seen) < 0.5
+
+
+def test_a_step_gives_the_same_batch_whenever_it_is_asked() -> None:
+    source = [_image(i, chaos=i % 2 == 0) for i in range(5)]
+    stream = batches(source, _recipe(), first_step=2)
+    for step in (2, 3, 4):
+        streamed, direct = next(stream), batch_at(source, _recipe(), step)
+        torch.testing.assert_close(streamed.rgb, direct.rgb, rtol=0, atol=0)
+        torch.testing.assert_close(streamed.bvu, direct.bvu)
+        torch.testing.assert_close(streamed.points_depth_m, direct.points_depth_m, rtol=0, atol=0)
+    stream.close()
+    assert not torch.equal(batch_at(source, _recipe(), 2).rgb, batch_at(source, _recipe(seed=6), 2).rgb)
+
+
+def test_every_image_comes_once_per_epoch() -> None:
+    asked: list[int] = []
+
+    class Counting(list):  # type: ignore[type-arg]
+        def __getitem__(self, index):  # type: ignore[no-untyped-def]
+            asked.append(index)
+            return super().__getitem__(index)
+
+    source = Counting(_image(i) for i in range(6))
+    for step in range(4):
+        batch_at(source, _recipe(), step)
+    assert sorted(asked[:6]) == list(range(6))
+    assert sorted(asked[6:]) == list(range(6))
+
+
+def test_a_batch_knows_which_points_to_trust_and_whom_to_teach_what() -> None:
+    patterns = PointPatterns(beams=0.0, scattered=1.0, single_row=0, few=0, none=0, outlier_share=0.9, range_noise=0.0)
+    source = [_image(i, chaos=True) for i in range(30)]
+    batch = batch_at(source, _recipe(patterns=patterns, augmentation=PLAIN, batch_size=30), 0)
+    assert batch.predict_weight.tolist() == [0.25] * 30
+    truth = batch.truth_depth_m[batch.bvu[:, 0], 0, batch.bvu[:, 1], batch.bvu[:, 2]]
+    off = (batch.points_depth_m / truth).log().abs()
+    assert (off > 0.08).any()
+    assert ((batch.trusted_depth_m > 0) == (off < 0.08)).all()
+    trusted = batch.trusted_depth_m > 0
+    torch.testing.assert_close(batch.trusted_depth_m[trusted], truth[trusted])
+
+
+def test_beams_are_cones_of_their_elevation() -> None:
+    camera = PinholeCamera(640, 480, 400.0, 300.0, 320.0, 240.0)
+    elevations = np.deg2rad([5.0, -5.0, -20.0])
+    rows, cols = beam_cells(camera, elevations, 0.0, np.arange(640))
+    x, y = (cols - 320.0) / 400.0, (rows - 240.0) / 300.0
+    measured = np.arctan2(-y, np.hypot(1.0, x))
+    nearest = np.abs(measured[:, None] - elevations).min(axis=1)
+    assert nearest.max() < 0.6 / 300.0
+    assert len(rows) == 3 * 640
+
+
+def test_every_pattern_occurs_and_points_lie_on_the_truth() -> None:
+    depth = _image().depth_m
+    counts = []
+    for seed in range(150):
+        points = sample_points(np.random.default_rng(seed), depth, CAMERA, EXACT)
+        np.testing.assert_array_equal(points.depth_m, depth[points.rows, points.cols])
+        cells = points.rows * 64 + points.cols
+        assert len(np.unique(cells)) == len(cells)
+        counts.append(len(points))
+    assert min(counts) == 0
+    assert max(counts) > 400
+    assert np.mean(np.array(counts) < 20) > 0.05
+
+
+def test_noise_and_shift_disturb_points_within_bounds() -> None:
+    flat = np.full((32, 64), 10.0, np.float32)
+    seen = np.concatenate(
+        [
+            sample_points(np.random.default_rng(i), flat, CAMERA, PointPatterns(outlier_share=0.0)).depth_m
+            for i in range(60)
+        ]
+    )
+    assert 0.001 < np.log(seen / 10.0).std() < 0.03
+    assert np.abs(np.log(seen / 10.0)).max() < 0.2
+
+
+def test_shares_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="shares"):
+        PointPatterns(beams=-1.0)
+
+
+def test_augmented_images_stay_images() -> None:
+    image = _image().image_rgb
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        changed = augment_image(rng, image, Augmentation())
+        for result in (changed, empty_image(rng, changed)):
+            assert result.dtype == np.float32
+            assert result.shape == image.shape
+            assert 0.0 <= result.min() <= result.max() <= 1.0
+
+
+def test_the_cache_is_rendered_once_resumed_and_read_back(tmp_path: Path) -> None:
+    config = SyntheticConfig(
+        width_px=64, height_px=32, train_images=4, val_images=2, images_per_world=2, shard_images=2
+    )
+    assert list(prepare(config, tmp_path, workers=1)) == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    folder = cache_folder(config, tmp_path)
+    first = SyntheticDataset(config, folder, "train")[3]
+    (folder / "train_0001.npy").unlink()
+    with pytest.raises(DataError, match="1 missing"):
+        SyntheticDataset(config, folder, "train")
+    assert list(prepare(config, tmp_path, workers=1)) == [(2, 3), (3, 3)]
+    train, val = SyntheticDataset(config, folder, "train"), SyntheticDataset(config, folder, "val")
+    np.testing.assert_array_equal(train[3].image_rgb, first.image_rgb)
+    np.testing.assert_array_equal(train[3].depth_m, first.depth_m)
+    assert train[3].camera == first.camera
+    assert not np.array_equal(train[0].image_rgb, val[0].image_rgb)
+    assert (len(train), len(val)) == (4, 2)
+    assert not np.isnan(first.depth_m).any()
+    other = SyntheticConfig(
+        width_px=64, height_px=32, train_images=4, val_images=2, images_per_world=2, shard_images=2, seed=1
+    )
+    assert cache_folder(other, tmp_path) != folder
