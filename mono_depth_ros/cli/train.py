@@ -2,6 +2,7 @@
 """`mono-depth train`: render what is missing, then train."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from mono_depth_ros.training.config import read_recipe
     from mono_depth_ros.training.trainer import LAST, train
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill saves a checkpoint, as Ctrl-C does
     config = read_recipe(args.recipe, args.overrides)
     out = args.out or Path("out/train") / config.name
     if not args.resume and (out / LAST).exists():

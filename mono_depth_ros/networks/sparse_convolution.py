@@ -15,6 +15,8 @@ from torch.nn import functional
 
 # Statistics of fewer cells than this are noise; see ValidCellBatchNorm.
 MIN_CELLS_FOR_BATCH_STATISTICS = 16
+RUNNING_SHARE = 0.03  # of a batch in the running statistics
+MAX_STRETCH, MAX_SHIFT = 4.0, 4.0  # limits of batch renormalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,14 @@ class SparseConv2d(nn.Module):
 
 
 class ValidCellBatchNorm(nn.Module):
-    """Batch normalisation over the valid cells of a whole batch.
+    """Batch normalisation over the valid cells of a whole batch; in training, batch renormalisation (Ioffe 2017).
 
-    In training, a batch with fewer than `MIN_CELLS_FOR_BATCH_STATISTICS` valid cells (possibly none) is normalised by
-    the running statistics and leaves them alone: so few cells have no usable variance.
+    The few images of a batch share no common mean depth: dividing by their own statistics would hide the absolute depth
+    that the points carry. So the values are those of the running statistics, in training as in use, and only the
+    gradient is that of batch normalisation. The correction is limited, which matters while those statistics are young.
+
+    A batch with fewer than `MIN_CELLS_FOR_BATCH_STATISTICS` valid cells (possibly none) is normalised by the running
+    statistics and leaves them alone: so few cells have no usable variance.
     """
 
     def __init__(self, channels: int) -> None:
@@ -149,11 +155,25 @@ class ValidCellBatchNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, C] -> [N, C]."""
-        if self.training and features.shape[0] >= MIN_CELLS_FOR_BATCH_STATISTICS:
-            return self.norm(features)
         norm = self.norm
+        if self.training and features.shape[0] >= MIN_CELLS_FOR_BATCH_STATISTICS:
+            return self._renormalised(features)
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         return features * scale + (norm.bias - norm.running_mean * scale)
+
+    def _renormalised(self, features: Tensor) -> Tensor:
+        norm = self.norm
+        mean, variance = features.mean(0), features.var(0, unbiased=False)
+        deviation = torch.sqrt(variance + norm.eps)
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            share = max(RUNNING_SHARE, 1.0 / float(norm.num_batches_tracked))
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+            norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
+            running_deviation = torch.sqrt(norm.running_var + norm.eps)
+            stretch = (deviation / running_deviation).clamp(1.0 / MAX_STRETCH, MAX_STRETCH)
+            shift = ((mean - norm.running_mean) / running_deviation).clamp(-MAX_SHIFT, MAX_SHIFT)
+        return ((features - mean) / deviation * stretch + shift) * norm.weight + norm.bias
 
 
 class SparseLevel(nn.Module):

@@ -32,8 +32,8 @@ class Optimiser:
         weight_decay: of AdamW.
         clip_norm: largest gradient norm.
         average_decay: of the exponential moving average of the weights that is validated and exported.
-        freeze_norm_at: share of the run after which the sparse branch normalises by its running statistics, as at run
-            time, so that the weights settle on what they will meet there.
+        freeze_norm_at: share of the run after which the sparse branch's running statistics stay as they are, so that
+            the weights settle on what they will meet at run time.
     """
 
     rate: float = 8e-4
@@ -42,7 +42,7 @@ class Optimiser:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     average_decay: float = 0.998
-    freeze_norm_at: float = 0.7
+    freeze_norm_at: float = 0.85
 
 
 @dataclass(frozen=True, slots=True)
