@@ -76,6 +76,7 @@ def test_loading_a_checkpoint_runs_no_code(tmp_path):
     assert trap.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -215,6 +215,7 @@ def test_the_traps_are_real(tmp_path):
     assert trap.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_bare_pickle_is_refused_without_running_it(tmp_path):
     trap = tmp_path / "trap"
     path = tmp_path / "bad.ckpt"
