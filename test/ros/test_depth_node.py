@@ -204,3 +204,25 @@ def test_time_that_begins_anew_is_followed(robot, dial_model):
     assert [status.mode for status in first + again] == [DepthStatus.MODE_COMPLETION] * 6
     points = next(sensor for sensor in again[-1].sensors if sensor.name == "points")
     assert points.age_s == pytest.approx(0.0)
+
+
+def test_a_simulated_clock_that_jumps_back_empties_the_history_and_the_node_goes_on(robot, dial_model):
+    from builtin_interfaces.msg import Time
+    from rosgraph_msgs.msg import Clock
+
+    start(robot, dial_model, sync__max_wait_s=0.0, use_sim_time=True)
+    robot.advertise("/clock", Clock)
+    seconds = image_of(0).header.stamp.sec
+
+    def set_clock(sec: int) -> None:
+        robot.publish("/clock", Clock(clock=Time(sec=sec)))
+        robot.wait(lambda: robot.node.get_clock().now().nanoseconds == sec * 10**9, f"the clock at {sec} s")
+
+    set_clock(seconds + 5)
+    assert completed(robot, 50).mode == DepthStatus.MODE_COMPLETION
+    scans = robot.node._stream.buffer._scans
+    assert len(scans) == 1
+    set_clock(seconds)
+    robot.wait(lambda: len(scans) == 0, "an empty history")
+    assert play(robot, range(1), with_points=False)[0].mode == DepthStatus.MODE_PREDICTION
+    assert completed(robot, 1).mode == DepthStatus.MODE_COMPLETION
