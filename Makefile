@@ -23,16 +23,16 @@ setup: $(DONE)/package ## .venv with everything to run (no torch) and the mono-d
 build: $(DONE)/build ## colcon build of the package and its messages into install/
 
 demo: $(DONE)/build ## the main job on a synthetic drive: out/demo/report.html
-	$(WITH_INSTALL) mono-depth demo --out out/demo
+	@$(WITH_INSTALL) mono-depth demo --out out/demo
 
 test: $(DONE)/build $(DONE)/dev $(DONE)/train ## every test: numpy, torch, ROS
-	$(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 pytest test
+	@echo "pytest test"; $(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 pytest test
 
 test-torch: $(DONE)/package $(DONE)/dev $(DONE)/train ## networks, objectives, training
 	$(BIN)/pytest test/networks test/objectives test/training
 
 test-ros: $(DONE)/build $(DONE)/dev ## the ROS 2 node
-	$(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 pytest test/ros
+	@echo "pytest test/ros"; $(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 pytest test/ros
 
 lint: $(DONE)/package $(DONE)/dev ## ruff check, ruff format, mypy
 	$(BIN)/ruff check .
@@ -43,8 +43,8 @@ format: $(DONE)/dev ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove what was built
-	rm -rf build install log out $(DONE)/build
+clean: ## remove what was built (not out/, which may hold a training run)
+	rm -rf build install log $(DONE)/build
 
 distclean: clean ## also remove .venv
 	rm -rf $(VENV)
