@@ -12,7 +12,7 @@ PYTHON ?=
 SOURCES := $(shell find mono_depth_ros msg launch config models scripts -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 # The built package first, so that `mono_depth_ros` is the one with the messages.
-WITH_INSTALL := export PATH="$(CURDIR)/$(BIN):$$PATH"; set +u; . install/setup.bash; set -u;
+WITH_INSTALL := [ -f install/setup.bash ] || { echo "install/ is gone; run: make clean build" >&2; exit 1; }; export PATH="$(CURDIR)/$(BIN):$$PATH"; set +u; . install/setup.bash; set -u;
 
 .PHONY: help setup build demo test test-torch test-ros lint format clean distclean
 
@@ -59,7 +59,7 @@ $(DONE)/venv:
 	echo "creating $(VENV) with $$("$$chosen" --version)"; "$$chosen" -m venv $(VENV); mkdir -p $(DONE); touch $@
 
 $(DONE)/run: requirements/run.txt requirements/ros-wheels.txt | $(DONE)/venv
-	@echo "installing the run time and ROS 2 Jazzy wheels (about 250 MB)"
+	@echo "installing the run time and ROS 2 Jazzy wheels (about 210 MB to download)"
 	@$(PIP) -r requirements/run.txt -r requirements/ros-wheels.txt
 	@touch $@
 
