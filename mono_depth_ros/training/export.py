@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, save_contract, sha256_hex
@@ -262,12 +263,10 @@ def example_input(
     rng: np.random.Generator, shape: tuple[int, int, int], count: int, first_image: int = 0
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """A smooth random batch [B, H, W] of images with `count` points from image `first_image` on; a fifth is padding."""
-    import cv2
-
     batch, height, width = shape
-    coarse = rng.integers(0, 256, (batch, 6, 10, 3)).astype(np.uint8)
-    rgb = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in coarse])
-    rgb = np.clip(rgb + rng.normal(0.0, 8.0, rgb.shape), 0, 255).astype(np.uint8)
+    coarse = torch.from_numpy(rng.uniform(0.0, 255.0, (batch, 3, 6, 10)))
+    smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic").permute(0, 2, 3, 1).numpy()
+    rgb = np.clip(smooth + rng.normal(0.0, 8.0, smooth.shape), 0, 255).astype(np.uint8)
     pixels = height * width
     cells = first_image * pixels + rng.permutation((batch - first_image) * pixels)[:count]
     points_bvu = np.stack([cells // pixels, cells // width % height, cells % width], axis=1).astype(np.int64)
