@@ -124,7 +124,7 @@ class World:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedWorld:
-    """S solids at one instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations to solids [S, 3, 3]."""
+    """S solids at an instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations [S, 3, 3] to solids."""
 
     shape: npt.NDArray[np.int64]
     centre_world_m: Float64
