@@ -293,3 +293,19 @@ def test_parameters_are_refused_with_a_reason_or_take_effect_at_once(started):
     started.listen("/depth/image_rect", Image)
     prove_alive(started, 0)
     assert started.wait_for("/depth/image_rect", 1).width == 96
+
+
+def test_a_publisher_with_an_incompatible_quality_of_service_is_named_with_the_parameter_to_set(
+    robot, dial_model, monkeypatch
+):
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+    lines: list[str] = []
+    monkeypatch.setattr("mono_depth_ros.ros.problem_log.ProblemLog.report", lambda log, *words: lines.append(words))
+    override = "qos_overrides./image.subscription.reliability"
+    assert robot.start_node(model=str(dial_model), **{override.replace(".", "__"): "reliable"})
+    robot.peer.create_publisher(Image, "/image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+    robot.wait(lambda: bool(lines), "the incompatible publisher")
+    source, problem = lines[0]
+    assert source == "image" and problem.startswith("incompatible_qos")
+    assert f"set {override}" in problem
