@@ -17,6 +17,7 @@ from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.networks.pose_net import KERNELS, WIDTHS
 
 Shape = tuple[int, ...]
+SETTLED_BATCHES = 10_000
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -130,12 +131,16 @@ def sparse_kernel(ours: str, kernels: Mapping[str, Shape], axis: int) -> Transla
 
 
 def sparse_norm(ours: str, theirs: list[str], channels: int) -> Translations:
-    """Batch norms of `channels` each, joined. The counter of batches is not used and starts anew."""
+    """Batch norms of `channels` each, joined.
+
+    The counter of batches is one for all of them, so it is not read; it only has to say that the statistics are settled,
+    lest the first batch of a fine-tuning replaces them.
+    """
     result = {
         f"{ours}.norm.{part}": Translation({f"{name}.bn.{part}": (channels,) for name in theirs}, torch.cat)
         for part in NORM_PARTS
     }
-    result[f"{ours}.norm.num_batches_tracked"] = Translation({}, lambda _: torch.tensor(0))
+    result[f"{ours}.norm.num_batches_tracked"] = Translation({}, lambda _: torch.tensor(SETTLED_BATCHES))
     return result
 
 

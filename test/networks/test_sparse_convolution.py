@@ -150,6 +150,19 @@ def test_batch_norm_of_many_cells_uses_their_statistics_and_of_few_the_running_o
         norm.train()
 
 
+def test_batch_norm_in_training_gives_the_values_of_the_running_statistics_and_moves_them_a_little():
+    torch.manual_seed(0)
+    norm = ValidCellBatchNorm(3).train()
+    for _ in range(200):
+        norm(torch.randn(64, 3) * 2.0 + 1.0)
+    nearer = torch.randn(64, 3) * 2.0 + 2.0  # a batch whose mean is not that of the others
+    before = norm.norm.running_mean.clone()
+    trained = norm(nearer)
+    assert 0.0 < (norm.norm.running_mean - before).abs().max() < 0.1
+    torch.testing.assert_close(trained, norm.eval()(nearer), atol=1e-4, rtol=1e-4)
+    assert trained.mean() > 0.3  # batch statistics would have hidden it
+
+
 def make_branch(encoding):
     torch.manual_seed(3)
     branch = SparseBranch((4, 4, 6), (5, 3, 3), 2, encoding).eval()
