@@ -133,8 +133,8 @@ def sparse_kernel(ours: str, kernels: Mapping[str, Shape], axis: int) -> Transla
 def sparse_norm(ours: str, theirs: list[str], channels: int) -> Translations:
     """Batch norms of `channels` each, joined.
 
-    The counter of batches is one for all of them, so it is not read; it only has to say that the statistics are settled,
-    lest the first batch of a fine-tuning replaces them.
+    The counter of batches is one for all of them, so it is not read; it only has to say that the statistics are
+    settled, lest the first batch of a fine-tuning replaces them.
     """
     result = {
         f"{ours}.norm.{part}": Translation({f"{name}.bn.{part}": (channels,) for name in theirs}, torch.cat)
