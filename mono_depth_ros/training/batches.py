@@ -4,7 +4,7 @@
 A batch is a pure function of (seed, step): a run that was killed goes on with exactly the batches it would have seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -176,7 +176,7 @@ def batch_at(source: ImageSource, recipe: BatchRecipe, step: int) -> Batch:
     return collate(samples, weights)
 
 
-def batches(source: ImageSource, recipe: BatchRecipe, first_step: int, ahead: int = 3) -> Iterator[Batch]:
+def batches(source: ImageSource, recipe: BatchRecipe, first_step: int, ahead: int = 3) -> Generator[Batch, None, None]:
     """Batches from `first_step` on, without end, made in a thread `ahead` of their use."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: list[Future[Batch]] = [pool.submit(batch_at, source, recipe, first_step + i) for i in range(ahead)]

@@ -8,7 +8,7 @@ import copy
 import math
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,10 @@ class RunState:
             "random": torch.get_rng_state(),
         }
 
+    def save(self, out: Path, config: TrainConfig, scores: Scores | None = None) -> None:
+        """Write the checkpoint: the averaged network for use, everything else for going on."""
+        save_checkpoint(out / LAST, _metadata(config, scores), self.averaged, training_state=self.training_state())
+
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of a run with the same network.
 
@@ -184,6 +188,47 @@ def train_on(
     stop_after: int | None = None,
 ) -> Path:
     """`train` on any source of images. `stop_after` ends it at a step as if killed after a checkpoint there."""
+    fabric, model, state = _set_up(config, out, resume)
+    stream = batches(images, _batch_recipe(config), state.step)
+    curves = _curves(out)
+    window = _Window()
+    scores: Scores | None = None
+    rate = 0.0
+    started = time.monotonic() - state.elapsed_s
+    saved = validated = state.elapsed_s
+    try:
+        while (share := _share(config, state)) < 1.0 and state.step != stop_after:
+            rate = learning_rate(config.optimiser, state.step, share)
+            if share >= config.optimiser.freeze_norm_at:
+                state.network.sparse_branch.eval()
+            batch = next(stream).to(fabric.device)
+            window.add(_step(fabric, model, state, batch, rate, config, out))
+            state.elapsed_s = time.monotonic() - started
+            if state.elapsed_s - validated > 60 * config.validate_minutes:
+                scores = validate(state.averaged, held_out, config)
+                validated = state.elapsed_s
+            if state.elapsed_s - saved > 60 * config.checkpoint_minutes:
+                state.save(out, config)
+                saved = state.elapsed_s
+            if state.step % 10 == 0 or state.step == config.max_steps:
+                progress = _progress(config, state, window.means(), rate, scores)
+                _log(curves, progress)
+                report(progress)
+    finally:
+        stream.close()
+        if state.step and not _has_bad(state.network):
+            state.save(out, config)
+        if curves is not None:
+            curves.close()
+    if state.step != stop_after:
+        scores = validate(state.averaged, held_out, config)
+        report(_progress(config, state, window.means(), rate, scores))
+        state.save(out, config, scores)
+    return out / LAST
+
+
+def _set_up(config: TrainConfig, out: Path, resume: bool) -> tuple[Fabric, nn.Module, RunState]:
+    """Device, networks and optimiser; from the last checkpoint when resuming."""
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -193,65 +238,44 @@ def train_on(
     averaged = copy.deepcopy(network).eval().to(fabric.device)
     adam = torch.optim.AdamW(network.parameters(), lr=config.optimiser.rate, weight_decay=config.optimiser.weight_decay)
     model, optimiser = fabric.setup(BothModes(network), adam)
-    state = RunState(network, averaged, adam)
-    last = out / LAST
-    if resume and last.exists():
-        state.restore(last)
+    state = RunState(network, averaged, optimiser)
     out.mkdir(parents=True, exist_ok=True)
-    curves = _curves(out)
-    scores: Scores | None = None
-    window = _Window()
-    started = time.monotonic() - state.elapsed_s
-    saved = validated = state.elapsed_s
+    if resume and (out / LAST).exists():
+        state.restore(out / LAST)
     model.train()
-    recipe = BatchRecipe(
-        config.batch_size, config.seed, config.trained_fx_px, config.max_depth_m, config.augmentation, config.points,
-        config.objectives.chaos_prediction,
-    )  # fmt: skip
-    stream: Iterator[Batch] = batches(images, recipe, state.step)
-    metadata = _metadata(config)
-    try:
-        while (share := _share(config, state)) < 1.0 and state.step != stop_after:
-            batch = next(stream).to(fabric.device)
-            rate = learning_rate(config.optimiser, state.step, share)
-            for group in adam.param_groups:
-                group["lr"] = rate
-            if share >= config.optimiser.freeze_norm_at:
-                network.sparse_branch.eval()
-            terms = objective(model(batch.rgb, batch.bvu, batch.points_depth_m), batch, config.objectives)
-            if not torch.isfinite(terms["loss"]):
-                raise DataError(_save_bad_batch(out, state.step, batch, terms))
-            optimiser.zero_grad()
-            fabric.backward(terms["loss"])
-            fabric.clip_gradients(model, adam, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False)
-            optimiser.step()
-            average_weights(
-                averaged, network, min(config.optimiser.average_decay, (1 + state.step) / (10 + state.step))
-            )
-            state.step += 1
-            state.elapsed_s = time.monotonic() - started
-            window.add(terms)
-            if state.elapsed_s - validated > 60 * config.validate_minutes:
-                scores = validate(averaged, held_out, config)
-                validated = state.elapsed_s
-            if state.elapsed_s - saved > 60 * config.checkpoint_minutes:
-                save_checkpoint(last, metadata, averaged, training_state=state.training_state())
-                saved = state.elapsed_s
-            if state.step % 10 == 0 or state.step == config.max_steps:
-                progress = _progress(config, state, window.means(), rate, scores)
-                _log(curves, progress)
-                report(progress)
-    finally:
-        stream.close()  # type: ignore[attr-defined]
-        if state.step and not _has_bad(network):
-            save_checkpoint(last, metadata, averaged, training_state=state.training_state())
-        if curves is not None:
-            curves.close()
-    scores = validate(averaged, held_out, config)
-    report(_progress(config, state, window.means(), 0.0, scores))
-    done = _metadata(config, scores)
-    save_checkpoint(last, done, averaged, training_state=state.training_state())
-    return last
+    return fabric, model, state
+
+
+def _batch_recipe(config: TrainConfig) -> BatchRecipe:
+    return BatchRecipe(
+        batch_size=config.batch_size,
+        seed=config.seed,
+        trained_fx_px=config.trained_fx_px,
+        max_depth_m=config.max_depth_m,
+        augmentation=config.augmentation,
+        patterns=config.points,
+        chaos_prediction=config.objectives.chaos_prediction,
+    )
+
+
+def _step(
+    fabric: Fabric, model: nn.Module, state: RunState, batch: Batch, rate: float, config: TrainConfig, out: Path
+) -> dict[str, Tensor]:
+    """One step: forward, backward, update, average. Returns the terms; DataError when the loss is not a number."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    terms = objective(model(batch.rgb, batch.bvu, batch.points_depth_m), batch, config.objectives)
+    if not torch.isfinite(terms["loss"]):
+        raise DataError(_save_bad_batch(out, state.step, batch, terms))
+    state.optimiser.zero_grad()
+    fabric.backward(terms["loss"])
+    # gradients that are not finite are left to the check of the next loss, which keeps the batch
+    fabric.clip_gradients(model, state.optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False)
+    state.optimiser.step()
+    decay = min(config.optimiser.average_decay, (1 + state.step) / (10 + state.step))
+    average_weights(state.averaged, state.network, decay)
+    state.step += 1
+    return terms
 
 
 class _Window:

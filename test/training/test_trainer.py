@@ -54,7 +54,7 @@ def test_one_batch_can_be_learned_by_heart(images: list[SyntheticImage]) -> None
         adam.zero_grad()
         terms["loss"].backward()
         adam.step()
-        losses.append({name: float(value) for name, value in terms.items()})
+        losses.append({name: float(value.detach()) for name, value in terms.items()})
     for name in ("prediction", "completion", "points"):
         assert losses[-1][name] < 0.5 * losses[0][name], (name, losses[0][name], losses[-1][name])
 
