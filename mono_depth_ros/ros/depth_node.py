@@ -49,7 +49,8 @@ def _logged(transition: Transition) -> Transition:
             node.failure = f"{name} failed: {type(error).__name__}: {error}"
             node.get_logger().error(f"{node.failure}\n{traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR
-        node.failure = ""
+        if name != "error":
+            node.failure = ""
         node.get_logger().info(f"{name}: {outcome.name.lower()}")
         return outcome
 
@@ -96,9 +97,8 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         if not self.get_parameter("autostart").value:
             return False
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            self.get_logger().error(
-                "stays unconfigured; correct the parameter, then: ros2 lifecycle set NODE configure"
-            )
+            name = self.get_fully_qualified_name()
+            self.get_logger().error(f"stays unconfigured; correct it, then: ros2 lifecycle set {name} configure")
             return False
         return bool(self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
@@ -142,6 +142,7 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self._release()
         return super().on_shutdown(state)
 
+    @_logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured after a transition went wrong; ``failure`` keeps the reason."""
         self._release()

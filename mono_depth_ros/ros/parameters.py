@@ -116,6 +116,7 @@ class DepthNodeConfig:
     )
 
 
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number with a decimal point", str: "text"}
 FIELDS: dict[str, dataclasses.Field[Any]] = {
     field.metadata["name"]: field for field in dataclasses.fields(DepthNodeConfig)
 }
@@ -129,7 +130,7 @@ def problem_with(name: str, value: object) -> str:
     if isinstance(field.default, tuple):
         return _problem_with_list(name, value, got)
     if type(value) is not type(field.default):
-        return f"{name}: expected a {type(field.default).__name__}, {got}"
+        return f"{name}: expected {_TYPE_NAMES[type(field.default)]}, {got}"
     if choices and value not in choices:
         return f"{name}: expected one of {', '.join(choices)}, {got}"
     if limits is not None and isinstance(value, (int, float)) and not limits[0] <= value <= limits[1]:
@@ -189,11 +190,13 @@ class DepthNodeParameters:
     def _declare(self, name: str, field: dataclasses.Field[Any]) -> None:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         try:
-            value = self._node.declare_parameter(name, default, _descriptor(field)).value
-            problem = problem_with(name, value)
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            problem = f"{name}: expected a {_type_name(field.default)}{_range_text(field)}; {error}"
+            problem = problem_with(name, self._node.declare_parameter(name, default, _descriptor(field)).value)
+        except (InvalidParameterTypeException, InvalidParameterValueException):
+            # Ask without type and range what the value is, to tell it; then go on with the default.
+            given = self._node.declare_parameter(name, None, ParameterDescriptor(dynamic_typing=True)).value
+            self._node.undeclare_parameter(name)
             self._node.declare_parameter(name, default, _descriptor(field), ignore_override=True)
+            problem = problem_with(name, given)
         if problem:
             self._problems[name] = problem
 
@@ -219,17 +222,6 @@ def _as_field(value: Any, default: Any) -> Any:
     if not isinstance(default, tuple):
         return value
     return tuple(value) if not default or isinstance(default[0], str) else tuple(float(number) for number in value)
-
-
-def _type_name(default: object) -> str:
-    if isinstance(default, tuple):
-        return "list of names" if default else "list of 7 numbers"
-    return {bool: "bool", int: "whole number", float: "number with a decimal point", str: "text"}[type(default)]
-
-
-def _range_text(field: dataclasses.Field[Any]) -> str:
-    limits = field.metadata["limits"]
-    return "" if limits is None else f" from {limits[0]:g} to {limits[1]:g}"
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:

@@ -251,8 +251,9 @@ def test_a_contract_that_lies_about_its_graph_is_refused(robot, tmp_path):
     ("name", "value", "words"),
     [
         ("model", "no_such_model", "name of a shipped model"),
-        ("sync.max_wait_s", 7.0, "from 0 to 1"),
-        ("sync.max_wait_s", "soon", "number with a decimal point"),
+        ("sync.max_wait_s", 7.0, "expected 0 to 1, got 7.0"),
+        ("sync.max_wait_s", "soon", "expected a number with a decimal point, got 'soon'"),
+        ("sync.max_wait_s", 1, "expected a number with a decimal point, got 1"),
         ("output.encoding", "8UC1", "one of 32FC1, 16UC1"),
         ("extrinsics.T_camera_lidar", [1.0, 2.0], "x y z (m) and a unit quaternion"),
         ("providers", ["NoSuchProvider"], "expected one of"),
@@ -309,3 +310,17 @@ def test_a_publisher_with_an_incompatible_quality_of_service_is_named_with_the_p
     source, problem = lines[0]
     assert source == "image" and problem.startswith("incompatible_qos")
     assert f"set {override}" in problem
+
+
+def test_an_unforeseen_error_in_a_transition_leads_back_to_unconfigured_with_the_reason(robot, dial_model, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no more handles")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mono_depth_ros.ros.depth_node.DepthInputs", fail)
+        assert not robot.start_node(model=str(dial_model), diagnostics__period_s=0.1)
+    robot.listen("/diagnostics", DiagnosticArray)
+    diagnosed(robot, "node", DiagnosticStatus.ERROR, "activate failed: OSError: no more handles")
+    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    diagnosed(robot, "node", DiagnosticStatus.OK, "active")
