@@ -106,11 +106,14 @@ def read_allow_listed(path: Path) -> dict[str, Any]:
             contents = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         asked = re.search(r"GLOBAL (\S+)", str(error))
-        detail = str(error).rsplit("error:", 1)[-1].strip().split("\n")[0][:300]
-        reason = f"it asks for {asked[1]}" if asked else detail
+        if asked is None:
+            detail = str(error).rsplit("error:", 1)[-1].strip().split("\n")[0][:300]
+            raise ModelContractError(
+                f"{path}: not a torch checkpoint, or one with unusual contents: {detail}"
+            ) from error
         raise ModelContractError(
             f"{path}: refused. Expected tensors, plain values and the configuration of the original release, got "
-            f"something else that could run code when loaded: {reason}"
+            f"something else that could run code when loaded: it asks for {asked[1]}"
         ) from error
     except Exception as error:  # a damaged pickle makes torch fail in many ways; all of them mean "not a checkpoint"
         first_line = str(error).strip().split("\n")[0][:300]
