@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def _render(plan: DrivePlan, console: Any) -> list["DriveFrame"]:
     from rich.progress import Progress
 
     frames = []
-    with Progress(console=console) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
+    with Progress(console=console) as progress, ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         task = progress.add_task("rendering the drive", total=plan.frames)
         for frame in pool.map(partial(_render_frame, plan), range(plan.frames), chunksize=4):
             frames.append(frame)
@@ -192,8 +193,8 @@ def _score(plan: DrivePlan, frames: list["DriveFrame"], driven: "Driven") -> lis
 
 def _moments(plan: DrivePlan, scored: list["DemoFrame"]) -> list["DemoFrame"]:
     """Three frames to look at: before, in and after the gap."""
-    before_s, in_s, after_s = plan.gap_s[0] / 2, sum(plan.gap_s) / 2, (plan.gap_s[1] + plan.seconds) / 2
-    return [min(scored, key=lambda frame, at_s=at_s: abs(frame.time_s - at_s)) for at_s in (before_s, in_s, after_s)]
+    moments_s = (plan.gap_s[0] / 2, sum(plan.gap_s) / 2, (plan.gap_s[1] + plan.seconds) / 2)
+    return [min((abs(frame.time_s - at_s), frame.index, frame) for frame in scored)[2] for at_s in moments_s]
 
 
 def _picture(scored: "DemoFrame", frame: "DriveFrame", driven: "Driven") -> "DemoPicture":

@@ -91,6 +91,11 @@ class ImageFields:
     data: NDArray[np.uint8]
 
 
+def is_decodable(encoding: str) -> bool:
+    """Whether `decode_image` knows an encoding."""
+    return encoding in _LAYOUTS
+
+
 def decode_image(msg: ImageMessage) -> NDArray[np.uint8]:
     """The pixels of a raw image message.
 

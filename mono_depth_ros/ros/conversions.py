@@ -2,6 +2,7 @@
 """Our results -> ROS messages. Data is handed over as ``array.array('B')``, a hundred times faster than an array."""
 
 import array
+import importlib.util
 import math
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
+from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.messages.camera_info import camera_info_fields
-from mono_depth_ros.messages.images import ImageFields, decode_compressed_image, decode_image
+from mono_depth_ros.messages.images import ImageFields, decode_compressed_image, decode_image, is_decodable
 from mono_depth_ros.messages.point_clouds import organized_cloud_fields
 from mono_depth_ros.msg import DepthStatus, SensorHealth
 from mono_depth_ros.perception.dial import Mode
@@ -57,7 +59,22 @@ def message_image(message: Image | CompressedImage) -> RgbImage:
     """
     if isinstance(message, CompressedImage):
         return decode_compressed_image(message)
+    if not is_decodable(message.encoding) and importlib.util.find_spec("cv_bridge") is not None:
+        return _through_cv_bridge(message)
     return decode_image(message)
+
+
+def _through_cv_bridge(message: Image) -> RgbImage:
+    """An encoding that depth seldom meets, converted by a distribution's cv_bridge."""
+    from cv_bridge import CvBridge, CvBridgeError
+
+    try:
+        return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8"))
+    # Truncated data comes as a ValueError of numpy, an encoding that it does not know either as its own error.
+    except (CvBridgeError, ValueError, TypeError) as error:
+        raise DataError(
+            f"image encoding: expected {message.encoding!r} to be converted by cv_bridge, got: {error}"
+        ) from error
 
 
 def image_message(fields: ImageFields, header: Header) -> Image:

@@ -20,6 +20,8 @@ from mono_depth_ros.synthetic.robot import DriveFrame
 
 _START_TIMEOUT_S = 60.0
 _IMAGE_TIMEOUT_S = 10.0
+# Two ends of a topic do not find each other at the same moment; what is sent before the other end did is lost.
+_DISCOVERY_S = 1.0
 _NAMESPACE = "/demo"
 
 
@@ -65,8 +67,9 @@ def drive_with_node(drive: Drive, model_dir: Path, profiles: Path, on_frame: Cal
     Raises:
         DataError: if the node ends or does not come up.
     """
-    # A ROS domain of its own on this machine: a demonstration must not talk to a robot next door.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(100 + os.getpid() % 100))
+    # A ROS domain of its own on this machine: a demonstration must not talk to a robot next door. Domains above 101 use
+    # ports that Linux hands out to others.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profiles))
     rclpy.init()
@@ -110,7 +113,7 @@ def installed_node() -> Path:
 def _publish(drive: Drive, publisher: RobotPublisher, on_frame: Callable[[], None]) -> tuple[list[int], list[float]]:
     stamps_ns: list[int] = []
     sent_s: list[float] = []
-    start_s, start_ns = time.monotonic() + 0.2, time.time_ns()
+    start_s, start_ns = time.monotonic() + _DISCOVERY_S, time.time_ns()
     for index, (frame, has_lidar) in enumerate(zip(drive.frames, drive.has_lidar, strict=True)):
         time.sleep(max(0.0, start_s + index / drive.rate_hz - time.monotonic()))
         stamps_ns.append(start_ns + frame.stamp_ns - drive.frames[0].stamp_ns)
