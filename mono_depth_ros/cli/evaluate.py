@@ -13,6 +13,8 @@ from mono_depth_ros.errors import ConfigError
 # What to say in place of a model to score the baselines only.
 NO_MODEL = "none"
 
+_HEADINGS = {"prediction_median_scaled": "prediction, median scaled", "completion_network": "completion, network alone"}
+_FILE_WIDTH = 110
 _UNITS = {"sq_rel": " (m)", "rmse": " (m)", "mae": " (m)", "irmse": " (1/km)", "imae": " (1/km)"}
 
 _EPILOG = """\
@@ -117,11 +119,13 @@ def _print_table(scores: dict[str, Any], protocol: dict[str, Any]) -> None:
     )
     table.add_column("metric")
     for method in scores:
-        table.add_column(method.replace("_", " "), justify="right")
+        table.add_column(_HEADINGS.get(method, method), justify="right")
     for field in dataclasses.fields(score.metrics):
         values = (_rounded(getattr(found.metrics, field.name)) for found in scores.values())
         table.add_row(field.name + _UNITS.get(field.name, ""), *values)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)  # a file is as wide as the table needs
     console.print(table)
     console.print("deltas: higher is better; all others: lower is better", style="dim")
 

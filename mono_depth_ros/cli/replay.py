@@ -49,6 +49,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="every N-th row and column in the cloud")
     parser.add_argument("--namespace", default="", metavar="NS", help="of the results; default: the root")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N images")
+    parser.add_argument("--no-anchor", action="store_true", help="take completed depth as the network gives it")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider; may be repeated")
     parser.set_defaults(run=run)
 
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from mono_depth_ros.datasets.bag_topics import find_topics
     from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
     from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+    from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.inference.pipeline import DepthPipeline
     from mono_depth_ros.share import model_path
@@ -76,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
         engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
         outputs = OutputTopics.under(args.namespace)
         with ResultBag(args.out, outputs, engine.contract.name, engine.provider, args.stride) as result_bag:
-            replay = Replay(bag, topics, DepthPipeline(engine), result_bag, drops, args.with_inputs)
+            pipeline = DepthPipeline(engine, anchor=None if args.no_anchor else DEFAULT_ANCHOR_POLICY)
+            replay = Replay(bag, topics, pipeline, result_bag, drops, args.with_inputs)
             _with_progress(replay, min(bag.counts[topics.image], args.limit or bag.counts[topics.image]))
     _print_summary(replay, args.out)
     return 0

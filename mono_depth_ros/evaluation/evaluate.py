@@ -14,11 +14,13 @@ from mono_depth_ros.evaluation.baselines import classical_depth, nearest_point_d
 from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
+from mono_depth_ros.inference.anchoring import anchor_to_points
 from mono_depth_ros.inference.pipeline import Engine, fit_to_network, infer_depth
 
 PREDICTION = "prediction"
 PREDICTION_MEDIAN_SCALED = "prediction_median_scaled"
 COMPLETION = "completion"
+COMPLETION_NETWORK = "completion_network"
 NEAREST = "nearest"
 CLASSICAL = "classical"
 
@@ -150,8 +152,10 @@ def _method_depths(
         depths[PREDICTION] = predicted_m
         depths[PREDICTION_MEDIAN_SCALED] = predicted_m * np.float32(median_scale(predicted_m, sparse))
         if engine.contract.completes:
-            completed_m = infer_depth(engine, fit, project_points(sample.points_camera_m, fit.camera))
-            depths[COMPLETION] = resample_depth(completed_m, fit.camera, truth_camera)
+            given = project_points(sample.points_camera_m, fit.camera)
+            completed_m = infer_depth(engine, fit, given)
+            depths[COMPLETION] = resample_depth(anchor_to_points(completed_m, given), fit.camera, truth_camera)
+            depths[COMPLETION_NETWORK] = resample_depth(completed_m, fit.camera, truth_camera)
     depths[NEAREST] = nearest_point_depth(sparse)
     depths[CLASSICAL] = classical_depth(sparse)
     return depths

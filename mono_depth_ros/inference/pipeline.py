@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
+from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy, anchor_to_points
 from mono_depth_ros.inference.contract import ModelContract
 from mono_depth_ros.perception.dial import DialDecision, DialPolicy, DialState, Mode, Reason, decide
 from mono_depth_ros.perception.result import DepthResult
@@ -54,10 +55,17 @@ class DepthPipeline:
     Args:
         engine: runs the network.
         policy: when points are good enough to complete with.
+        anchor: how completed depth is made to go through its points; None takes the network's depth as it is.
     """
 
-    def __init__(self, engine: Engine, policy: DialPolicy = DEFAULT_DIAL_POLICY) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        policy: DialPolicy = DEFAULT_DIAL_POLICY,
+        anchor: AnchorPolicy | None = DEFAULT_ANCHOR_POLICY,
+    ) -> None:
         self._engine = engine
+        self._anchor = anchor
         self._policy = policy
         self._dial = DialState()
 
@@ -77,6 +85,9 @@ class DepthPipeline:
         used = sparse if decision.mode is Mode.COMPLETION else None
         depth_m = infer_depth(self._engine, fit, used)
         clock.lap("network")
+        if used is not None and self._anchor is not None:
+            depth_m = anchor_to_points(depth_m, used, self._anchor)
+        clock.lap("anchor")
         return DepthResult(
             stamp_ns=snapshot.stamp_ns,
             camera_frame=snapshot.camera_frame,

@@ -7,6 +7,7 @@ import time
 import traceback
 
 from mono_depth_ros.errors import MonoDepthError
+from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.dial import DialPolicy
@@ -68,7 +69,7 @@ class DepthStream:
         policy = DialPolicy(
             config.max_points_age_s, config.resume_points_age_s, config.min_points, config.resume_points
         )
-        self._pipeline = DepthPipeline(engine, policy)
+        self._pipeline = DepthPipeline(engine, policy, DEFAULT_ANCHOR_POLICY if config.anchor else None)
         self.worker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, self._crashed)
 
     def time_jumped(self) -> None:

@@ -89,6 +89,10 @@ class DepthNodeConfig:
     resume_points: int = _parameter(
         15, "dial.resume_points", "completion begins again with this many points in view", UNCONFIGURED, (1, 1_000_000)
     )
+    anchor: bool = _parameter(
+        True, "completion.anchor", "completed depth is made to go through its points; false: the network's own depth",
+        UNCONFIGURED,
+    )  # fmt: skip
     T_camera_lidar: tuple[float, ...] = _parameter(
         (), "extrinsics.T_camera_lidar", "LiDAR in the camera's optical frame: x y z (m) qx qy qz qw; empty: TF",
         UNCONFIGURED,

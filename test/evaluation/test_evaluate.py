@@ -62,7 +62,14 @@ def wall_sample(depth_m=10.0, points_every_px=4, truth_camera=CAMERA):
 
 def test_every_method_is_scored_on_the_same_pixels():
     scores = evaluate([wall_sample()], Wall(8.0)).scores
-    assert list(scores) == ["prediction", "prediction_median_scaled", "completion", "nearest", "classical"]
+    assert list(scores) == [
+        "prediction",
+        "prediction_median_scaled",
+        "completion",
+        "completion_network",
+        "nearest",
+        "classical",
+    ]
     assert {(score.images, score.pixels) for score in scores.values()} == {(1, 32 * 64 - 8 * 16)}
 
 

@@ -30,15 +30,21 @@ def test_without_points_the_network_predicts_at_its_own_resolution(tmp_path):
     assert result.camera == CAMERA.resized(WIDTH_PX, HEIGHT_PX)
     np.testing.assert_allclose(result.depth_m, 3.0)
     assert (result.stamp_ns, result.camera_frame) == (5, "camera")
-    assert [name for name, _ in result.stage_s] == ["resize", "project", "network"]
+    assert [name for name, _ in result.stage_s] == ["resize", "project", "network", "anchor"]
 
 
 def test_with_points_the_network_completes(tmp_path):
-    result = DepthPipeline(OnnxEngine(write_model(tmp_path))).step(snapshot(plane(10.0), 0.05))
+    result = DepthPipeline(OnnxEngine(write_model(tmp_path)), anchor=None).step(snapshot(plane(10.0), 0.05))
     assert (result.mode, result.reason) == (Mode.COMPLETION, Reason.POINTS_USED)
     np.testing.assert_allclose(result.depth_m, 13.0, rtol=1e-6)
     assert result.points_used == 512
     assert result.scale.source is ScaleSource.POINTS and result.scale.age_s == 0.05
+
+
+def test_completed_depth_goes_through_its_points(tmp_path):
+    # The network of this test adds 3 m to every point.
+    result = DepthPipeline(OnnxEngine(write_model(tmp_path))).step(snapshot(plane(10.0), 0.05))
+    np.testing.assert_allclose(result.depth_m, 10.0, rtol=0.02)
 
 
 def test_points_too_old_for_the_dial_do_not_reach_the_network(tmp_path):
@@ -53,7 +59,7 @@ def test_points_too_old_for_the_dial_do_not_reach_the_network(tmp_path):
 def test_focal_normalisation_scales_predictions_but_not_points(tmp_path, trained_fx_px):
     # The camera has fx = 50 px at network resolution.
     ratio = 50.0 / trained_fx_px
-    pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, trained_fx_px=trained_fx_px)))
+    pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, trained_fx_px=trained_fx_px)), anchor=None)
     np.testing.assert_allclose(pipeline.step(snapshot()).depth_m, 3.0 * ratio, rtol=1e-6)
     np.testing.assert_allclose(pipeline.step(snapshot(plane(10.0), 0.0)).depth_m, 10.0 + 3.0 * ratio, rtol=1e-5)
 
