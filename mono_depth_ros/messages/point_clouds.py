@@ -63,12 +63,12 @@ class PointCloudFields:
     is_dense: bool
 
 
-ORGANIZED_FIELDS = (
+XYZ_FIELDS = (
     PointFieldSpec("x", 0, FLOAT32, 1),
     PointFieldSpec("y", 4, FLOAT32, 1),
     PointFieldSpec("z", 8, FLOAT32, 1),
-    PointFieldSpec("rgb", 12, FLOAT32, 1),
 )
+ORGANIZED_FIELDS = (*XYZ_FIELDS, PointFieldSpec("rgb", 12, FLOAT32, 1))
 
 
 def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
@@ -97,6 +97,23 @@ def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
         return np.empty((0, 3), np.float32)
     points_m = np.stack([_column(msg, columns[name]) for name in ("x", "y", "z")], axis=1)
     return points_m[np.isfinite(points_m).all(axis=1)]
+
+
+def xyz_cloud_fields(points_m: NDArray[np.float32]) -> PointCloudFields:
+    """What to put into a PointCloud2 that is a mere list of positions, as a LiDAR's driver publishes it.
+
+    Args:
+        points_m: float32 [N,3], metres, all finite.
+
+    Raises:
+        DataError: another shape, or a number that is not finite.
+    """
+    if points_m.ndim != 2 or points_m.shape[1] != 3:
+        raise DataError(f"points_m: expected shape [N,3], got {points_m.shape}")
+    if not np.isfinite(points_m).all():
+        raise DataError("points_m: expected finite coordinates, got NaN or infinities; leave such points out")
+    data = np.ascontiguousarray(points_m, "<f4").reshape(-1).view(np.uint8)
+    return PointCloudFields(1, len(points_m), XYZ_FIELDS, False, 12, 12 * len(points_m), data, True)
 
 
 def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]) -> PointCloudFields:
