@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.rigid import invert_rigid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +24,8 @@ class DepthSample:
         points_camera_m: float32 [N,3] in the camera frame at the image stamp, the sparse input; None without any.
         truth_depth_m: float32 [h,w], metres, NaN where unknown; None without truth.
         truth_camera: intrinsics of the truth, whose grid may be coarser than the image's; None without truth.
+        speed_mps: of the robot, never negative; None where it was not recorded.
+        T_world_camera: float64 [4,4], pose in a frame that all images of a drive share; None without.
 
     Raises:
         DataError: an array has another shape than its camera or another type.
@@ -36,6 +39,8 @@ class DepthSample:
     points_camera_m: NDArray[np.float32] | None
     truth_depth_m: NDArray[np.float32] | None
     truth_camera: PinholeCamera | None
+    speed_mps: float | None = None
+    T_world_camera: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))
@@ -46,6 +51,20 @@ class DepthSample:
         if self.truth_depth_m is not None and self.truth_camera is not None:
             shape = (self.truth_camera.height_px, self.truth_camera.width_px)
             _check("truth_depth_m", self.truth_depth_m, np.float32, shape)
+        if self.T_world_camera is not None:
+            _check("T_world_camera", self.T_world_camera, np.float64, (4, 4))
+        if self.speed_mps is not None and not 0.0 <= self.speed_mps < float("inf"):
+            raise DataError(f"speed_mps: expected a finite speed of at least 0, got {self.speed_mps}")
+
+    def T_self_other(self, other: "DepthSample") -> NDArray[np.float64]:
+        """Points of another image of the same drive in this camera's frame: T_self_other float64 [4,4].
+
+        Raises:
+            DataError: one of the two has no pose.
+        """
+        if self.T_world_camera is None or other.T_world_camera is None:
+            raise DataError(f"samples {self.name} and {other.name}: expected both with a pose, got one without")
+        return invert_rigid(self.T_world_camera) @ other.T_world_camera
 
 
 def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

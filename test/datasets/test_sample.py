@@ -33,3 +33,25 @@ def test_truth_may_have_a_grid_of_its_own():
 def test_wrong_shapes_and_types_are_refused_by_name(image, points, truth, truth_camera, names):
     with pytest.raises(DataError, match=names):
         DepthSample("a", 0, "front", image, CAMERA, points, truth, truth_camera)
+
+
+def test_the_relative_pose_takes_points_of_the_other_image_into_this_camera():
+    here, ahead = np.eye(4), np.eye(4)
+    here[:3, 3], ahead[:3, 3] = (1.0, 0.0, 0.0), (1.0, 0.0, 2.5)
+    samples = [DepthSample("a", 0, "front", IMAGE, CAMERA, None, None, None, 5.0, pose) for pose in (here, ahead)]
+    np.testing.assert_allclose((samples[0].T_self_other(samples[1]) @ [0.0, 0.0, 4.0, 1.0])[:3], [0.0, 0.0, 6.5])
+
+
+def test_a_relative_pose_needs_both_poses():
+    sample = DepthSample("a", 0, "front", IMAGE, CAMERA, None, None, None)
+    with pytest.raises(DataError, match="expected both with a pose"):
+        sample.T_self_other(sample)
+
+
+@pytest.mark.parametrize(
+    ("speed_mps", "T_world_camera", "names"),
+    [(-1.0, None, "speed_mps"), (float("nan"), None, "speed_mps"), (None, np.eye(3), "T_world_camera")],
+)
+def test_impossible_motion_is_refused(speed_mps, T_world_camera, names):
+    with pytest.raises(DataError, match=names):
+        DepthSample("a", 0, "front", IMAGE, CAMERA, None, None, None, speed_mps, T_world_camera)
