@@ -2,7 +2,7 @@
 """Feeds the messages of a bag to a SnapshotBuffer, the way the node feeds those of a robot."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,28 @@ from numpy.typing import NDArray
 from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, BagTopics
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.errors import DataError, FrameError
+from mono_depth_ros.geometry.camera import PinholeCamera, Points
+from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.messages.odometry import decode_odometry
 from mono_depth_ros.messages.point_clouds import decode_xyz
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.messages.transforms import StaticTransforms
-from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
+
+
+class SensorMemory(Protocol):
+    """What is filled: a SnapshotBuffer, or another memory of the same inputs."""
+
+    def add_camera(self, stamp_ns: int, camera: PinholeCamera) -> None: ...
+
+    def add_points(self, stamp_ns: int, points_lidar_m: Points, lidar_frame: str) -> None: ...
+
+    def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None: ...
+
+    def set_T_camera_lidar(self, lidar_frame: str, T_camera_lidar: RigidTransform) -> None: ...
+
+    def set_T_base_camera(self, T_base_camera: RigidTransform) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +55,7 @@ class SnapshotFeed:
         distorted: whether a camera_info of raw images had distortion, which is not modelled.
     """
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, buffer: SnapshotBuffer) -> None:
+    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, buffer: SensorMemory) -> None:
         self._bag = bag
         self._topics = topics
         self._buffer = buffer

@@ -65,6 +65,34 @@ def project_points(
     >>> sparse.rows.tolist(), sparse.cols.tolist(), sparse.depth_m.tolist()
     ([1], [1], [3.0])
     """
+    index, rows, cols = cells_of_points(points_camera_m, camera, min_depth_m, max_depth_m)
+    depth_m = points_camera_m[index, 2].astype(np.float32)
+    cell = rows * camera.width_px + cols
+    order = np.lexsort((depth_m, cell))
+    unique_cell, first = np.unique(cell[order], return_index=True)
+    return SparseDepth(
+        camera.height_px,
+        camera.width_px,
+        unique_cell // camera.width_px,
+        unique_cell % camera.width_px,
+        depth_m[order][first],
+    )
+
+
+def cells_of_points(
+    points_camera_m: Points, camera: PinholeCamera, min_depth_m: float = 0.1, max_depth_m: float = 250.0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Which points are in view, and in which cell.
+
+    Args:
+        points_camera_m, camera, min_depth_m, max_depth_m: as in ``project_points``.
+
+    Returns:
+        Indices of the points in view, their rows and their columns, int64 [M] each; a cell may occur several times.
+
+    Raises:
+        DataError: if the shape is not [N, 3].
+    """
     if points_camera_m.ndim != 2 or points_camera_m.shape[1] != 3:
         raise DataError(f"points: expected shape [N, 3], got {points_camera_m.shape}")
     x, y, z = points_camera_m.T.astype(np.float64)
@@ -79,17 +107,7 @@ def project_points(
         )
     rows = np.floor(row[inside] + 0.5).astype(np.int64)
     cols = np.floor(col[inside] + 0.5).astype(np.int64)
-    depth_m = z[inside].astype(np.float32)
-    cell = rows * camera.width_px + cols
-    order = np.lexsort((depth_m, cell))
-    unique_cell, first = np.unique(cell[order], return_index=True)
-    return SparseDepth(
-        camera.height_px,
-        camera.width_px,
-        unique_cell // camera.width_px,
-        unique_cell % camera.width_px,
-        depth_m[order][first],
-    )
+    return np.flatnonzero(inside).astype(np.int64), rows, cols
 
 
 def sparse_to_dense(sparse: SparseDepth) -> DepthMap:

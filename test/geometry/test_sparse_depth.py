@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.sparse_depth import SparseDepth, dense_to_sparse, project_points, sparse_to_dense
+from mono_depth_ros.geometry.sparse_depth import (
+    SparseDepth,
+    cells_of_points,
+    dense_to_sparse,
+    project_points,
+    sparse_to_dense,
+)
 
 CAMERA = PinholeCamera(32, 16, 20.0, 22.0, 15.5, 7.5)
 
@@ -64,3 +70,10 @@ def test_points_of_another_shape_are_refused():
 def test_a_cell_outside_the_grid_is_refused():
     with pytest.raises(DataError, match="inside 4x4"):
         SparseDepth(4, 4, np.array([4]), np.array([0]), np.ones(1, np.float32))
+
+
+def test_every_point_in_view_has_its_cell():
+    points = np.array([[0, 0, -5], [0, 0, 5], [2.5, 0, 5], [0, 0, 9], [50, 0, 5], [np.nan, 0, 5]], np.float32)
+    index, rows, cols = cells_of_points(points, CAMERA)
+    # 20 * 2.5 / 5 = 10 columns right of 15.5; halves are rounded up.
+    assert (index.tolist(), rows.tolist(), cols.tolist()) == ([1, 2, 3], [8, 8, 8], [16, 26, 16])
