@@ -25,28 +25,30 @@ _FARTHEST_M = 1e4  # an inverse depth of zero is far, not infinite, while logs a
 
 @dataclass(frozen=True, slots=True)
 class AnchorPolicy:
-    """How far and how strongly a point speaks for the pixels around it.
+    """How far a point speaks for the pixels around it, and how strongly.
 
     Attributes:
         reaches: sigma of each pass in image heights, wide to narrow.
-        log_depth_reach: sigma across depth; surfaces that differ by more (0.35 is a factor of 1.4) are separate.
+        tolerances: log ratio per pass at which a point loses three quarters of its weight (Geman and McClure 1987): one
+            that disagrees more with what the network made of image and points alike is likely on a surface that the
+            LiDAR sees past the edge of another, and the camera does not.
+        log_depth_reach: sigma across depth; surfaces that differ by more (0.2 is a factor of 1.2) are separate.
         doubt_points: a pixel follows the points around it with weight n / (n + doubt_points), n being their number,
-            each counted by its nearness (1 at the pixel's own place).
-        largest_log_ratio: residuals are clipped to it; a point on a surface that the camera does not see is an outlier.
+            each counted by its nearness (1 at the pixel's own place) and its weight.
 
     Raises:
-        ConfigError: if a value is not positive.
+        ConfigError: if a value is not positive or the two tuples differ in length.
     """
 
     reaches: tuple[float, ...] = (0.5, 0.16, 0.05, 0.02)
-    log_depth_reach: float = 0.35
-    doubt_points: float = 0.1
-    largest_log_ratio: float = 0.7
+    tolerances: tuple[float, ...] = (0.3, 0.2, 0.15, 0.15)
+    log_depth_reach: float = 0.2
+    doubt_points: float = 0.3
 
     def __post_init__(self) -> None:
-        values = (*self.reaches, self.log_depth_reach, self.doubt_points, self.largest_log_ratio)
-        if not self.reaches or not min(values) > 0:
-            raise ConfigError(f"anchor: expected positive values and at least one reach, got {self}")
+        values = (*self.reaches, *self.tolerances, self.log_depth_reach, self.doubt_points)
+        if not self.reaches or len(self.reaches) != len(self.tolerances) or not min(values) > 0:
+            raise ConfigError(f"anchor: expected positive values and a tolerance for each reach, got {self}")
 
 
 DEFAULT_ANCHOR_POLICY = AnchorPolicy()
@@ -68,32 +70,35 @@ def anchor_to_points(depth_m: DepthMap, points: SparseDepth, policy: AnchorPolic
     log_depth = np.log(np.clip(depth_m, 1e-3, _FARTHEST_M)).astype(np.float32)
     residual = np.log(points.depth_m) - log_depth[points.rows, points.cols]
     correction = np.zeros_like(log_depth)
-    for reach in policy.reaches:
-        left = np.clip(
-            residual - correction[points.rows, points.cols], -policy.largest_log_ratio, policy.largest_log_ratio
-        )
-        correction += _spread(left.astype(np.float32), points, log_depth, max(1.0, reach * points.height_px), policy)
+    for reach, tolerance in zip(policy.reaches, policy.tolerances, strict=True):
+        left = residual - correction[points.rows, points.cols]
+        weight = 1.0 / (1.0 + (left / tolerance) ** 2) ** 2
+        correction += _spread(left, weight, points, log_depth, max(1.0, reach * points.height_px), policy)
     anchored: DepthMap = depth_m * np.exp(correction)
     return anchored
 
 
 def _spread(
-    residual: Float32, points: SparseDepth, log_depth: Float32, sigma_px: float, policy: AnchorPolicy
+    residual: Float32,
+    weight: Float32,
+    points: SparseDepth,
+    log_depth: Float32,
+    sigma_px: float,
+    policy: AnchorPolicy,
 ) -> Float32:
-    """Smooth field through the residuals on a bilateral grid with cells of one sigma; float32 [H, W]."""
+    """Smooth field through the weighted residuals on a bilateral grid with cells of one sigma; float32 [H, W]."""
     lowest = float(log_depth.min())
     bins = int((float(log_depth.max()) - lowest) / policy.log_depth_reach) + 2
     height, width = log_depth.shape
-    rows, cols = int(np.ceil(height / sigma_px)), int(np.ceil(width / sigma_px))
+    shape = (int(np.ceil(height / sigma_px)), int(np.ceil(width / sigma_px)), bins)
     at = (
-        (points.rows + 0.5) * rows / height - 0.5,
-        (points.cols + 0.5) * cols / width - 0.5,
+        (points.rows + 0.5) * shape[0] / height - 0.5,
+        (points.cols + 0.5) * shape[1] / width - 0.5,
         (log_depth[points.rows, points.cols] - lowest) / policy.log_depth_reach,
     )
-    weight = _blur(_splat(np.ones_like(residual), at, (rows, cols, bins)))
-    field = _blur(_splat(residual, at, (rows, cols, bins)))
+    field = _blur(_splat(weight * residual, at, shape))
     # The blurred weight of a single point at its own cell is the unit in which points are counted.
-    field /= weight + policy.doubt_points * float(_BLUR.max()) ** 3
+    field /= _blur(_splat(weight, at, shape)) + policy.doubt_points * float(_BLUR.max()) ** 3
     return _slice(field, (log_depth - lowest) / policy.log_depth_reach)
 
 
