@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mono-depth evaluate`: how good the depth of a model is on a recorded drive with a dense LiDAR."""
+"""`mono-depth evaluate`: how good the depth of a model is on a recorded drive with truth."""
 
 import argparse
 import dataclasses
@@ -18,8 +18,9 @@ _FILE_WIDTH = 110
 _UNITS = {"sq_rel": " (m)", "rmse": " (m)", "mae": " (m)", "irmse": " (1/km)", "imae": " (1/km)"}
 
 _EPILOG = """\
-The dense cloud (--gt-points) is the truth; the sparse one (--points) is what the model completes. Pixels where a sparse
-point falls are not scored. The same drive, the same pixels and the same limits for every method:
+The dense cloud (--gt-points), or depth images with the stamps of the images, are the truth; the sparse cloud (--points)
+is what the model completes. Pixels where a sparse point falls are not scored. The same drive, the same pixels and the
+same limits for every method:
 
   prediction                the model from the image alone, metres as they come
   prediction_median_scaled  the same, times the median ratio to the sparse points
@@ -31,6 +32,7 @@ examples:
   mono-depth evaluate --data drive --camera /camera_02 --points /lidar/points_4beam --gt-points /lidar/points
   mono-depth evaluate --model models/mine --data drive --camera /camera_02 --points /lidar/points_4beam \\
       --gt-points /lidar/points --truth-scale 0.5 --json out/scores.json
+  mono-depth evaluate --data out/street --points /lidar/points --gt-points /truth/depth      a simulated drive
   mono-depth evaluate --model none ...      the baselines only
 """
 
@@ -48,7 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--data", required=True, type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
     parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
     parser.add_argument("--points", required=True, metavar="TOPIC", help="sparse input cloud (PointCloud2)")
-    parser.add_argument("--gt-points", required=True, metavar="TOPIC", help="dense cloud that serves as truth")
+    parser.add_argument("--gt-points", required=True, metavar="TOPIC", help="truth: a dense cloud, or depth images")
     parser.add_argument("--odom", metavar="TOPIC", help="carries scans to the image stamp; default: the only one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here as JSON")
     parser.add_argument(

@@ -5,12 +5,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mono_depth_ros.cli import demo, evaluate, export, import_checkpoint, replay, train
+from mono_depth_ros.cli import demo, evaluate, export, import_checkpoint, replay, simulate, train
 from mono_depth_ros.errors import MonoDepthError
 
 _EPILOG = """\
 where to start:
   mono-depth demo --out out/demo            a synthetic robot, the ROS 2 node, a report (no data needed)
+  mono-depth simulate --out BAG             a synthetic drive as a bag, with perfect truth
   mono-depth replay BAG --out OUT_BAG       depth and clouds for a recorded drive, without ROS
   mono-depth evaluate --data BAG ...        how good the depth is, with and without LiDAR
   mono-depth train RECIPE.yaml              train a network; then `mono-depth export`
@@ -26,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, replay, evaluate, train, export, import_checkpoint):
+    for command in (demo, simulate, replay, evaluate, train, export, import_checkpoint):
         command.add_parser(subparsers)
     return parser
 

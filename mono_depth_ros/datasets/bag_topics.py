@@ -16,6 +16,9 @@ TRANSFORMS = "tf2_msgs/msg/TFMessage"
 # What to say in place of a topic to go without that sensor.
 NO_TOPIC = "none"
 
+# Topics below this hold what no sensor knows; they have to be named to be used.
+TRUTH_NAMESPACE = "/truth/"
+
 # Rectified images first: a pinhole camera describes them exactly.
 _IMAGE_NAMES = ("image_rect_color", "image_rect", "image_raw", "image_color", "image", "image_mono")
 _IMAGE_SUFFIXES = ("", "/compressed")
@@ -52,7 +55,8 @@ def find_topics(
         types: topic -> message type, all that the bag has.
         camera: namespace of the camera; None takes the only one there is.
         points: point cloud topic, "none" for going without; None takes the only one there is, if any.
-        odometry: odometry topic, "none" for going without; None takes the only one there is, if any.
+        odometry: odometry topic, "none" for going without; None takes the only one there is, if any. Topics in /truth
+            are never taken without being named.
 
     Raises:
         DataError: a topic is not there or there are several to choose from; the message lists what the bag has.
@@ -118,7 +122,11 @@ def _sensor_topic(types: Mapping[str, str], topic: str | None, message_type: str
         return None
     if topic is not None:
         return require_topic(types, topic, message_type, name)
-    found = sorted(candidate for candidate, kind in types.items() if kind == message_type)
+    found = sorted(
+        candidate
+        for candidate, kind in types.items()
+        if kind == message_type and not candidate.startswith(TRUTH_NAMESPACE)
+    )
     if len(found) > 1:
         raise DataError(f"{name}: expected one topic to choose, got {', '.join(found)}; name it, or say {NO_TOPIC!r}")
     return found[0] if found else None

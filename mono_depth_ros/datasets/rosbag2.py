@@ -32,6 +32,7 @@ MAX_STATIC_MESSAGES = 10_000
 
 # At one stamp an image comes last: it asks what the others have said.
 _ORDER = {TRANSFORMS: 0, CAMERA_INFO: 1, ODOMETRY: 2, POINT_CLOUD: 3, COMPRESSED_IMAGE: 4, IMAGE: 4}
+_LAST = 5
 _WITH_HEADER = frozenset({CAMERA_INFO, ODOMETRY, POINT_CLOUD, COMPRESSED_IMAGE, IMAGE})
 
 
@@ -100,11 +101,14 @@ class Rosbag2Reader:
         if self._reader.is_open:
             self._reader.close()
 
-    def messages(self, topics: Collection[str], reorder_s: float = 1.0) -> Iterator[BagMessage]:
+    def messages(
+        self, topics: Collection[str], reorder_s: float = 1.0, last_topic: str | None = None
+    ) -> Iterator[BagMessage]:
         """The messages of some topics in the order of their header stamps, not of their arrival in the recorder.
 
         Messages are held back until the recording is `reorder_s` further (less if they fill the memory), so a message
-        that was recorded later than that keeps its late place, as on a robot. At equal stamps images come last.
+        that was recorded later than that keeps its late place, as on a robot. At equal stamps images come last, and of
+        these those of `last_topic`.
 
         Raises:
             DataError: a topic is not in the bag, or the bag is broken.
@@ -115,7 +119,7 @@ class Rosbag2Reader:
         pending_bytes = 0
         window_ns = int(reorder_s * 1e9)
         for number, message in enumerate(self._recorded(topics)):
-            order = _ORDER.get(message.message_type, 0)
+            order = _LAST if message.topic == last_topic else _ORDER.get(message.message_type, 0)
             heapq.heappush(pending, (message.stamp_ns, order, number, message))
             pending_bytes += len(message.raw)
             while pending and (

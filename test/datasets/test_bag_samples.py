@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples with truth, made from a bag."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from bag_maker import (
@@ -9,12 +11,14 @@ from bag_maker import (
     IMAGE_TOPIC,
     INFO_TOPIC,
     LIDAR_FRAME,
+    PERIOD_NS,
     POINTS_TOPIC,
     START_NS,
     TRUTH_TOPIC,
     WIDTH_PX,
     compressed_message,
     drive_messages,
+    image_message,
     info_message,
     points_message,
     static_message,
@@ -124,3 +128,36 @@ def test_truth_of_a_recorded_drive_equals_that_of_another_program(shared_data):
             theirs_m = np.where(arrays[theirs] > 0, arrays[theirs] / 100.0, np.nan)
             np.testing.assert_allclose(ours_m[:-1], theirs_m[:-1], atol=0.0051)
         assert sample.stamp_ns == arrays["stamp_ns"]
+
+
+def depth_message(stamp_ns, depth_m, width_px=WIDTH_PX):
+    message = image_message(stamp_ns, np.zeros((HEIGHT_PX, width_px, 3), np.uint8))
+    data = np.full(HEIGHT_PX * width_px, depth_m, np.float32).view(np.uint8)
+    return dataclasses.replace(message, encoding="32FC1", step=4 * width_px, data=data)
+
+
+@pytest.mark.parametrize("truth_first", [True, False])
+def test_depth_images_serve_as_truth_at_their_own_stamps(tmp_path, truth_first):
+    messages = drive_messages(images=3)
+    truths = [
+        ("/truth/depth", START_NS + n * PERIOD_NS, depth_message(START_NS + n * PERIOD_NS, 3 + n)) for n in (0, 2)
+    ]
+    path = write_bag(tmp_path / "bag", [*truths, *messages] if truth_first else [*messages, *truths])
+    samples = samples_of(path, truth="/truth/depth")
+    assert [(s.stamp_ns - START_NS) // PERIOD_NS for s in samples] == [0, 2]
+    for sample, depth_m in zip(samples, (3.0, 5.0), strict=True):
+        np.testing.assert_array_equal(sample.truth_depth_m, np.full((HEIGHT_PX, WIDTH_PX), depth_m, np.float32))
+        assert sample.truth_camera == sample.camera
+
+
+def test_depth_images_of_another_camera_are_refused(tmp_path):
+    wide = ("/truth/depth", START_NS, depth_message(START_NS, 3.0, width_px=2 * WIDTH_PX))
+    path = write_bag(tmp_path / "bag", [wide, *drive_messages(images=1)])
+    with pytest.raises(DataError, match=r"/truth/depth: expected frame camera_optical and 64x32 pixels.* got .*128x32"):
+        samples_of(path, truth="/truth/depth")
+
+
+def test_depth_images_have_one_size(tmp_path):
+    messages = [("/truth/depth", START_NS, depth_message(START_NS, 3.0)), *drive_messages(images=1)]
+    with pytest.raises(ConfigError, match=r"truth_scale: expected 1 for truth in depth images, got 0\.5"):
+        samples_of(write_bag(tmp_path / "bag", messages), truth="/truth/depth", truth_scale=0.5)

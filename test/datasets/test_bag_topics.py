@@ -89,3 +89,9 @@ def test_a_missing_topic_lists_what_the_bag_has():
 def test_a_topic_of_another_type_is_refused():
     with pytest.raises(DataError, match="got std_msgs/msg/String there"):
         require_topic(TYPES, "/chatter", POINT_CLOUD, "truth")
+
+
+def test_topics_of_the_truth_are_taken_only_when_named():
+    types = {**TYPES, "/truth/odom": ODOMETRY, "/truth/points": POINT_CLOUD}
+    assert find_topics(types) == find_topics(TYPES)
+    assert find_topics(types, odometry="/truth/odom").odometry == "/truth/odom"

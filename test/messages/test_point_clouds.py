@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.messages.point_clouds import FLOAT32, decode_xyz, organized_cloud_fields
+from mono_depth_ros.messages.point_clouds import FLOAT32, decode_xyz, organized_cloud_fields, xyz_cloud_fields
 
 POINTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [-1, -2, -3], [0, 0.5, 0.25], [10, 20, 30]], np.float32)
 DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
@@ -145,3 +145,16 @@ def test_organized_cloud_with_an_unknown_point_is_not_dense():
 def test_organized_cloud_needs_a_colour_per_point():
     with pytest.raises(DataError, match="image_rgb: expected uint8"):
         organized_cloud_fields(np.ones((2, 2, 3), np.float32), np.zeros((2, 3, 3), np.uint8))
+
+
+def test_a_list_of_positions_reads_back_as_written():
+    fields = xyz_cloud_fields(POINTS)
+    assert (fields.height, fields.width, fields.point_step, fields.row_step) == (1, 6, 12, 72)
+    np.testing.assert_array_equal(decode_xyz(fields), POINTS)
+    assert len(decode_xyz(xyz_cloud_fields(POINTS[:0]))) == 0
+
+
+@pytest.mark.parametrize("points", [np.zeros((4, 2), np.float32), np.full((1, 3), np.nan, np.float32)])
+def test_a_list_of_positions_is_refused_where_it_is_none(points):
+    with pytest.raises(DataError, match="points_m: expected"):
+        xyz_cloud_fields(points)
