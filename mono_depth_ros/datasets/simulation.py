@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,7 +13,7 @@ from multiprocessing import get_context
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.synthetic.robot import DriveFrame, SyntheticDrive
 
-MIN_SIDE_PX, MAX_SIDE_PX, MAX_RATE_HZ = 32, 4096, 100.0
+MIN_SIDE_PX, MAX_SIDE_PX, MAX_RATE_HZ, MAX_SECONDS = 32, 4096, 100.0, 3600.0
 _WAITING_FRAMES_PER_WORKER = 4  # rendered ahead of the reader; more would only fill the memory
 
 
@@ -43,8 +42,8 @@ class SimulationPlan:
         wrong = []
         if self.seed < 0:
             wrong.append(f"seed: expected at least 0, got {self.seed}")
-        if not 0.0 < self.seconds < math.inf:
-            wrong.append(f"seconds: expected more than 0, got {self.seconds}")
+        if not 0.0 < self.seconds <= MAX_SECONDS:
+            wrong.append(f"seconds: expected more than 0 and at most {MAX_SECONDS:g}, got {self.seconds}")
         if not 0.0 < self.rate_hz <= MAX_RATE_HZ:
             wrong.append(f"rate_hz: expected more than 0 and at most {MAX_RATE_HZ:g}, got {self.rate_hz}")
         if not MIN_SIDE_PX <= min(self.width_px, self.height_px) <= max(self.width_px, self.height_px) <= MAX_SIDE_PX:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.datasets.bag_topics import find_topics
+from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, find_topics
 from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
 from mono_depth_ros.datasets.simulation_bag import TRUTH_DEPTH_TOPIC, TRUTH_ODOMETRY_TOPIC
 from mono_depth_ros.errors import DataError
@@ -155,6 +155,7 @@ def _instants(bag: Rosbag2Reader) -> Iterator[_Instant]:
     topics = find_topics(bag.types)
     transforms = bag.static_transforms()
     names = {*topics.names(), TRUTH_DEPTH_TOPIC, TRUTH_ODOMETRY_TOPIC} - {topics.odometry}
+    compressed = bag.types[topics.image] == COMPRESSED_IMAGE
     newest: dict[str, Any] = {}
     for message in bag.messages([name for name in names if name is not None], last_topic=topics.image):
         newest[message.topic] = decoded = bag.decode(message)
@@ -172,7 +173,7 @@ def _instants(bag: Rosbag2Reader) -> Iterator[_Instant]:
         yield _Instant(
             stamp_ns=stamp_ns_of(decoded.header.stamp),
             camera=camera_from_info(newest[topics.camera_info], topics.rectified),
-            image_rgb=decode_compressed_image(decoded) if hasattr(decoded, "format") else decode_image(decoded),
+            image_rgb=decode_compressed_image(decoded) if compressed else decode_image(decoded),
             depth_m=decode_depth_image(newest[TRUTH_DEPTH_TOPIC]),
             T_world_camera=decode_odometry(truth).T_odom_base @ T_base_camera,
             points_camera_m=points,

@@ -17,6 +17,9 @@ from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.synthetic.world import Float32, Float64
 
+# Far beyond any robot; without bounds a slip of the keyboard would fill the memory or overflow a message.
+MAX_DELAY_S, MAX_RANGE_M, MAX_SECTORS = 3600.0, 10_000.0, 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Outage:
@@ -65,8 +68,8 @@ class Delay:
 
     def __post_init__(self) -> None:
         wrong = _window_problems(self.from_s, self.to_s)
-        if not (0.0 <= self.delay_s < math.inf and 0.0 <= self.jitter_s < math.inf):
-            wrong.append(f"expected delay_s and jitter_s of at least 0, got {self.delay_s} and {self.jitter_s}")
+        if not (0.0 <= self.delay_s <= MAX_DELAY_S and 0.0 <= self.jitter_s <= MAX_DELAY_S):
+            wrong.append(f"expected delay_s and jitter_s in 0..{MAX_DELAY_S:g}, got {self.delay_s} and {self.jitter_s}")
         _refuse(f"delay of {self.sensor}", wrong)
 
 
@@ -93,8 +96,8 @@ class SectorLoss:
 
     def __post_init__(self) -> None:
         wrong = _window_problems(self.from_s, self.to_s) + _probability_problems(self.probability)
-        if self.sectors < 1:
-            wrong.append(f"expected at least 1 sector, got {self.sectors}")
+        if not 1 <= self.sectors <= MAX_SECTORS:
+            wrong.append(f"expected 1..{MAX_SECTORS} sectors, got {self.sectors}")
         _refuse("sector loss", wrong)
 
 
@@ -110,8 +113,11 @@ class Outliers:
 
     def __post_init__(self) -> None:
         wrong = _window_problems(self.from_s, self.to_s) + _probability_problems(self.probability)
-        if not 0.0 < self.min_range_m < self.max_range_m < math.inf:
-            wrong.append(f"expected 0 < min_range_m < max_range_m, got {self.min_range_m} and {self.max_range_m}")
+        if not 0.0 < self.min_range_m < self.max_range_m <= MAX_RANGE_M:
+            wrong.append(
+                f"expected 0 < min_range_m < max_range_m <= {MAX_RANGE_M:g}, "
+                f"got {self.min_range_m} and {self.max_range_m}"
+            )
         _refuse("outliers", wrong)
 
 
@@ -130,7 +136,10 @@ class CalibrationBump:
 
     def __post_init__(self) -> None:
         numbers = (self.from_s, *self.rotation_deg, *self.translation_m)
-        _refuse("bump", [] if np.isfinite(numbers).all() else [f"expected finite numbers, got {numbers}"])
+        wrong = [] if np.isfinite(numbers).all() else [f"expected finite numbers, got {numbers}"]
+        if any(abs(part) > MAX_RANGE_M for part in self.translation_m):
+            wrong.append(f"expected a translation_m within {MAX_RANGE_M:g} m, got {self.translation_m}")
+        _refuse("bump", wrong)
 
     def T_calibrated_bumped(self) -> Float64:
         """float64 [4, 4]: takes points in the moved lidar frame to the frame that calibration knows."""
@@ -256,7 +265,7 @@ class FailurePlan:
 
 
 def _window_problems(from_s: float, to_s: float) -> list[str]:
-    return [] if from_s < to_s else [f"expected from_s < to_s, got {from_s} and {to_s}"]
+    return [] if -math.inf < from_s < to_s else [f"expected from_s < to_s, got {from_s} and {to_s}"]
 
 
 def _probability_problems(probability: float) -> list[str]:

@@ -121,10 +121,13 @@ def test_static_transforms_are_latched_and_connect_the_frames(write, frames):
 
 
 def test_compressed_images_hold_the_same_pixels(write, frames):
-    found = read(write(compressed=True))
+    path = write(compressed=True)
+    found = read(path)
     assert IMAGE_TOPIC not in found and stamps(found, COMPRESSED_TOPIC) == STAMPS
     for (_, message), frame in zip(found[COMPRESSED_TOPIC], frames, strict=True):
         np.testing.assert_array_equal(decode_compressed_image(message), frame.image_rgb)
+    with Rosbag2Reader(path) as bag:
+        assert photometric_agreement(bag).pairs == PLAN.frames - 1
 
 
 def test_lidar_points_land_on_the_true_depth_and_images_agree_after_warping(write):
