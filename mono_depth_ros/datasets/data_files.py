@@ -41,10 +41,11 @@ def path_inside(root: Path, relative: str, source: Path) -> Path:
         source: the file that named it, for the message.
 
     Raises:
-        DataError: it is empty, absolute, or climbs with "..".
+        DataError: it is empty, absolute, climbs with "..", or has characters that no file of a data set needs.
     """
     parts = PurePosixPath(relative).parts
-    if not parts or relative.startswith(("/", "~")) or ".." in parts or any(c in relative for c in "\\:\0"):
+    leaves = relative.startswith(("/", "~")) or ".." in parts or any(character in relative for character in "\\:")
+    if not parts or leaves or not relative.isprintable():
         raise DataError(f"{source}: expected a path inside {root}, got {relative[:200]!r}")
     return root.joinpath(*parts)
 

@@ -88,7 +88,8 @@ def test_a_broken_image_is_refused_with_its_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "relative", ["../secret", "/etc/passwd", "a/../../b", "", "..", "~/x", "a\0b", "..\\b", "c:/x", "."]
+    "relative",
+    ["../secret", "/etc/passwd", "a/../../b", "", "..", "~/x", "a\0b", "..\\b", "c:/x", ".", "a\ud800", "a\nb"],
 )
 def test_a_path_that_leaves_the_root_is_refused(tmp_path, relative):
     with pytest.raises(DataError, match=r"scene\.json: expected a path inside"):
