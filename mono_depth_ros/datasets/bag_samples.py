@@ -45,13 +45,7 @@ def read_samples(
     if topics.points is None:
         raise DataError("points: expected a topic with the sparse input, got none")
     policy = BufferPolicy(max_points_age_s=max_scan_age_s)
-    truth: _CloudTruth | _DepthImageTruth
-    if bag.types.get(truth_topic) == IMAGE:
-        truth = _DepthImageTruth(bag, truth_topic, truth_scale)
-    else:
-        truth = _CloudTruth(
-            bag, topics, require_topic(bag.types, truth_topic, POINT_CLOUD, "truth"), policy, truth_scale
-        )
+    truth = _truth(bag, topics, truth_topic, policy, truth_scale)
     buffer = SnapshotBuffer(policy)
     feed = SnapshotFeed(bag, topics, buffer)
     given = 0
@@ -79,6 +73,15 @@ def read_samples(
         given += 1
         if limit is not None and given >= limit:
             return
+
+
+def _truth(
+    bag: Rosbag2Reader, topics: BagTopics, truth_topic: str, policy: BufferPolicy, truth_scale: float
+) -> "_CloudTruth | _DepthImageTruth":
+    if bag.types.get(truth_topic) == IMAGE:
+        return _DepthImageTruth(bag, truth_topic, truth_scale)
+    require_topic(bag.types, truth_topic, POINT_CLOUD, "truth")
+    return _CloudTruth(bag, topics, truth_topic, policy, truth_scale)
 
 
 class _CloudTruth:
