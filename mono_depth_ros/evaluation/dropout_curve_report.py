@@ -158,9 +158,9 @@ def _draw_panel(
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """1, 2, 5 times powers of ten within the limits."""
+    """1, 1.5, 2, 3, 5, 7 times powers of ten within the limits."""
     decades = [10.0**power for power in range(-5, 6)]
-    return [step * decade for decade in decades for step in (1, 2, 5) if low <= step * decade <= high]
+    return [step * decade for decade in decades for step in (1, 1.5, 2, 3, 5, 7) if low <= step * decade <= high]
 
 
 def _draw_legend(axis: Any) -> None:
