@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One image of a drive with what is known about its depth."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +67,16 @@ class DepthSample:
         if self.T_world_camera is None or other.T_world_camera is None:
             raise DataError(f"samples {self.name} and {other.name}: expected both with a pose, got one without")
         return invert_rigid(self.T_world_camera) @ other.T_world_camera
+
+
+class DepthSamples(Protocol):
+    """Samples of a data set in a fixed order, each read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> DepthSample: ...
+
+    def __iter__(self) -> Iterator[DepthSample]: ...
 
 
 def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

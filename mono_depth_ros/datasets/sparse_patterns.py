@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse input made from a dense scan or from the truth, and the rule that it is held out of the truth."""
+
+import dataclasses
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
+from mono_depth_ros.errors import ConfigError, DataError
+from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.geometry.sparse_depth import project_points
+
+PATTERNS = ("all", "beams", "random", "grid", "none")
+ELEVATION_BINS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SparsePattern:
+    """Which points of a sample are given to the model.
+
+    Attributes:
+        kind: "all" leaves the points as they are; "beams", "random" and "grid" choose among the points in view, or
+            among the pixels of the truth where a sample has no points; "none" takes them away.
+        amount: beams (a divisor of 64, or 0), points, or the side of a grid cell in pixels.
+        seed: of "random"; the choice for an image depends on this and on its name only.
+
+    Raises:
+        ConfigError: another kind, or an amount that it cannot have.
+    """
+
+    kind: str = "all"
+    amount: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in PATTERNS:
+            raise ConfigError(f"sparse pattern: expected one of {', '.join(PATTERNS)}, got {self.kind!r}")
+        if self.kind == "beams":
+            _check_beams(self.amount)
+        least = 1 if self.kind == "grid" else 0
+        if self.amount < least or self.seed < 0:
+            raise ConfigError(
+                f"sparse pattern {self.kind}: expected at least {least} and a seed of at least 0, "
+                f"got {self.amount} and {self.seed}"
+            )
+
+
+class PatternedSamples:
+    """Samples with another sparse input, and with or without this input in their truth."""
+
+    def __init__(self, samples: DepthSamples, pattern: SparsePattern, hold_out: bool) -> None:
+        self._samples = samples
+        self._pattern = pattern
+        self._hold_out = hold_out
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[DepthSample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> DepthSample:
+        """Sample `index`. Raises what the samples raise, and DataError where a sample has nothing to choose from."""
+        sample = apply_pattern(self._samples[index], self._pattern)
+        return hold_out_input(sample) if self._hold_out else sample
+
+
+def apply_pattern(sample: DepthSample, pattern: SparsePattern) -> DepthSample:
+    """The sample with the points that the pattern leaves.
+
+    Raises:
+        DataError: the sample has neither points nor truth to choose from.
+    """
+    if pattern.kind == "all":
+        return sample
+    if pattern.kind == "none":
+        return dataclasses.replace(sample, points_camera_m=np.zeros((0, 3), np.float32))
+    if sample.points_camera_m is not None:
+        points_m = points_in_view(sample.points_camera_m, sample.camera)
+    elif sample.truth_depth_m is not None and sample.truth_camera is not None:
+        points_m = depth_points(sample.truth_depth_m, sample.truth_camera)
+    else:
+        raise DataError(f"sample {sample.name}: expected points or truth to choose {pattern.kind} from, got neither")
+    if pattern.kind == "beams":
+        chosen_m = points_by_elevation(points_m, pattern.amount)
+    elif pattern.kind == "random":
+        rng = np.random.default_rng([pattern.seed, zlib.crc32(sample.name.encode())])
+        chosen_m = random_points(points_m, pattern.amount, rng)
+    else:
+        chosen_m = grid_points(points_m, sample.camera, pattern.amount)
+    return dataclasses.replace(sample, points_camera_m=chosen_m)
+
+
+def hold_out_input(sample: DepthSample) -> DepthSample:
+    """The sample whose truth is unknown in every pixel on which a point of the input falls.
+
+    A model that is scored where it was told the answer is scored for copying. Without truth or points the sample is
+    returned as it is.
+    """
+    if sample.truth_depth_m is None or sample.truth_camera is None or sample.points_camera_m is None:
+        return sample
+    held_m = without_points(sample.truth_depth_m, sample.truth_camera, sample.points_camera_m)
+    return dataclasses.replace(sample, truth_depth_m=held_m)
+
+
+def without_points(truth_depth_m: DepthMap, camera: PinholeCamera, points_camera_m: Points) -> DepthMap:
+    """Truth float32 [H,W] that is NaN where a point float32 [N,3] of the camera frame falls; a copy.
+
+    >>> camera = PinholeCamera(2, 1, 1.0, 1.0, 0.0, 0.0)
+    >>> without_points(np.array([[3.0, 4.0]], np.float32), camera, np.array([[0, 0, 9.0]], np.float32)).tolist()
+    [[nan, 4.0]]
+    """
+    # Also a point that is hidden behind another, or far away, tells the model something about its pixel.
+    sparse = project_points(points_camera_m, camera, min_depth_m=1e-6, max_depth_m=np.inf)
+    held_m = truth_depth_m.copy()
+    held_m[sparse.rows, sparse.cols] = np.nan
+    return held_m
+
+
+def points_by_elevation(points_camera_m: Points, beams: int) -> Points:
+    """The points on every (64 / beams)-th of 64 equal bins between the lowest and the highest elevation.
+
+    The common recipe for making a 4-beam scanner out of a 64-beam one: pitch is asin(y / |p|) in the camera frame.
+
+    Args:
+        points_camera_m: float32 [N,3], none of them at the origin.
+        beams: a divisor of 64; 0 leaves no point.
+
+    Raises:
+        ConfigError: `beams` is something else.
+    """
+    _check_beams(beams)
+    if beams == 0 or len(points_camera_m) == 0:
+        return points_camera_m[:0]
+    distance_m = np.linalg.norm(points_camera_m.astype(np.float64), axis=1)
+    pitch_rad = np.arcsin(points_camera_m[:, 1] / distance_m)
+    low, high = float(pitch_rad.min()), float(pitch_rad.max())
+    if low == high:
+        return points_camera_m
+    labels = np.minimum(((pitch_rad - low) / (high - low) * ELEVATION_BINS).astype(np.int64), ELEVATION_BINS - 1)
+    return points_camera_m[labels % (ELEVATION_BINS // beams) == 0]
+
+
+def random_points(points_camera_m: Points, count: int, rng: np.random.Generator) -> Points:
+    """`count` of the points without repetition, in their order; all if there are fewer."""
+    if count >= len(points_camera_m):
+        return points_camera_m
+    return points_camera_m[np.sort(rng.choice(len(points_camera_m), count, replace=False))]
+
+
+def grid_points(points_camera_m: Points, camera: PinholeCamera, cell_px: int) -> Points:
+    """For each square cell of the image the point nearest its centre, as a time-of-flight matrix would see it.
+
+    Args:
+        points_camera_m: float32 [N,3] in view of the camera.
+        cell_px: side of a cell; cells at the right and lower border may be smaller.
+    """
+    cols_px, rows_px = _pixels(points_camera_m, camera)
+    columns = -(-camera.width_px // cell_px)
+    row_cell, col_cell = ((rows_px + 0.5) // cell_px).astype(int), ((cols_px + 0.5) // cell_px).astype(int)
+    centre_px = (cell_px - 1) / 2
+    offset = (rows_px - row_cell * cell_px - centre_px) ** 2 + (cols_px - col_cell * cell_px - centre_px) ** 2
+    cell = row_cell * columns + col_cell
+    order = np.lexsort((offset, cell))
+    _, first = np.unique(cell[order], return_index=True)
+    return points_camera_m[order[first]]
+
+
+def points_in_view(points_camera_m: Points, camera: PinholeCamera) -> Points:
+    """The finite points in front of the camera that fall on its image, float32 [M,3]."""
+    points_m = points_camera_m[np.isfinite(points_camera_m).all(axis=1) & (points_camera_m[:, 2] > 0)]
+    cols_px, rows_px = _pixels(points_m, camera)
+    inside = (
+        (cols_px >= -0.5) & (cols_px < camera.width_px - 0.5) & (rows_px >= -0.5) & (rows_px < camera.height_px - 0.5)
+    )
+    return points_m[inside]
+
+
+def depth_points(depth_m: DepthMap, camera: PinholeCamera) -> Points:
+    """The pixels of known depth as points float32 [N,3] in the camera frame, row by row."""
+    return camera.unproject(depth_m)[np.isfinite(depth_m)]
+
+
+def _pixels(points_camera_m: Points, camera: PinholeCamera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Columns and rows, float64 [N] each, of points in front of the camera."""
+    x, y, z = points_camera_m.T.astype(np.float64)
+    return camera.fx_px * x / z + camera.cx_px, camera.fy_px * y / z + camera.cy_px
+
+
+def _check_beams(beams: int) -> None:
+    if beams != 0 and (beams < 0 or ELEVATION_BINS % beams):
+        raise ConfigError(f"beams: expected 0 or a divisor of {ELEVATION_BINS}, got {beams}")
