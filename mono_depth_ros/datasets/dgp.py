@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.data_files import path_inside, read_json, read_npz_array, read_rgb, require_shape
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError, FrameError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, rigid_from_quaternion, transform_points
@@ -127,6 +127,27 @@ class DgpSamples:
             truth_camera=None if truth_m is None else camera,
             T_world_camera=frame.T_world_camera,
         )
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` samples after sample `index` (before it: negative) of the same scene and camera.
+
+        Returns:
+            None where the scene has no such sample.
+
+        Raises:
+            IndexError: there is no sample `index`.
+            DataError: a file is missing or broken, or the image has another size.
+        """
+        if not 0 <= index < len(self._frames):
+            raise IndexError(index)
+        frame, place = self._frames[index], index + step
+        if not 0 <= place < len(self._frames) or self._frames[place].scene != frame.scene:
+            return None
+        other = self._frames[place]
+        image_rgb = read_rgb(other.image)
+        require_shape(image_rgb, read_rgb(frame.image).shape, other.image, "the sample's image")
+        T_context_sample = invert_rigid(other.T_world_camera) @ frame.T_world_camera
+        return ContextFrame(other.stamp_ns, image_rgb, T_context_sample)
 
     def _camera(self, frame: DgpFrame, height_px: int, width_px: int) -> PinholeCamera:
         key = (frame.calibration, height_px, width_px)

@@ -28,7 +28,7 @@ from mono_depth_ros.datasets.kitti_calibration import (
     read_motion,
     relative_pose,
 )
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
@@ -119,8 +119,6 @@ class KittiRawSamples:
         if self._with_points or self._truth == "velodyne":
             points_m = transform_points(calibration.T_camera_velo, read_scan(_scan_path(drive, frame.number)))
             points_m = points_m[points_m[:, 2] > 0]
-        motion = read_motion(_record_path(drive, frame.number))
-        T_world_imu = relative_pose(self._first_motion(frame.drive), motion)
         truth_m = self._truth_depth(frame, camera, points_m)
         return DepthSample(
             name=f"{Path(frame.drive).name}_{frame.number:010d}_{frame.camera_name}",
@@ -131,9 +129,40 @@ class KittiRawSamples:
             points_camera_m=points_m if self._with_points else None,
             truth_depth_m=truth_m,
             truth_camera=None if truth_m is None else camera,
-            speed_mps=motion.speed_mps,
-            T_world_camera=T_world_imu @ invert_rigid(calibration.T_camera_imu),
+            speed_mps=read_motion(_record_path(drive, frame.number)).speed_mps,
+            T_world_camera=self._T_world_camera(frame),
         )
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` frames after sample `index` (before it: negative), also if it is not in the list.
+
+        Returns:
+            None where the drive has no such image or no inertial record of it.
+
+        Raises:
+            IndexError: there is no sample `index`.
+            DataError: a file is broken, or the image has another size.
+        """
+        if not 0 <= index < len(self._frames):
+            raise IndexError(index)
+        frame = self._frames[index]
+        other = KittiFrame(frame.drive, frame.camera_name, frame.number + step)
+        drive = self._root / frame.drive
+        path = _image_path(drive, other)
+        if other.number < 0 or not path.is_file() or not _record_path(drive, other.number).is_file():
+            return None
+        image_rgb = read_rgb(path)
+        require_shape(image_rgb, read_rgb(_image_path(drive, frame)).shape, path, "the sample's image")
+        return ContextFrame(
+            stamp_ns=_stamp_ns(drive / other.camera_name / "timestamps.txt", other.number),
+            image_rgb=image_rgb,
+            T_context_sample=invert_rigid(self._T_world_camera(other)) @ self._T_world_camera(frame),
+        )
+
+    def _T_world_camera(self, frame: KittiFrame) -> NDArray[np.float64]:
+        motion = read_motion(_record_path(self._root / frame.drive, frame.number))
+        T_world_imu = relative_pose(self._first_motion(frame.drive), motion)
+        return T_world_imu @ invert_rigid(self._calibration(frame).T_camera_imu)
 
     def _calibration(self, frame: KittiFrame) -> KittiCalibration:
         key = (frame.date, frame.camera_name)

@@ -69,6 +69,28 @@ class DepthSample:
         return invert_rigid(self.T_world_camera) @ other.T_world_camera
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextFrame:
+    """Another image of a sample's camera, shortly before or after it, with the same size and intrinsics.
+
+    Attributes:
+        stamp_ns: stamp of this image.
+        image_rgb: uint8 [H,W,3].
+        T_context_sample: float64 [4,4], takes points of the sample's camera frame into this image's.
+
+    Raises:
+        DataError: an array has another shape or type.
+    """
+
+    stamp_ns: int
+    image_rgb: NDArray[np.uint8]
+    T_context_sample: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        _check("image_rgb", self.image_rgb, np.uint8, (*self.image_rgb.shape[:2], 3))
+        _check("T_context_sample", self.T_context_sample, np.float64, (4, 4))
+
+
 class DepthSamples(Protocol):
     """Samples of a data set in a fixed order, each read when it is asked for."""
 

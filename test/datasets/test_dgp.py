@@ -100,6 +100,29 @@ def test_poses_of_cameras_and_of_consecutive_images_agree(tmp_path):
     np.testing.assert_allclose(first.T_self_other(second)[:3, 3], [0.0, 0.0, 3.0], atol=1e-9)
 
 
+def test_images_before_and_after_come_with_their_motion(tmp_path):
+    write_data_set(tmp_path)
+    samples = DgpSamples(tmp_path)
+    before, after = samples.context(1, -1), samples.context(0, 1)
+    np.testing.assert_array_equal(before.image_rgb, colours(3, 4, 0))
+    np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 1))
+    assert after.stamp_ns - before.stamp_ns == 100_000_001
+    # A point 10 m ahead: the camera was 3 m farther back, and will be 3 m nearer.
+    np.testing.assert_allclose(before.T_context_sample @ [0, 0, 10, 1], [0, 0, 13, 1], atol=1e-9)
+    np.testing.assert_allclose(after.T_context_sample @ [0, 0, 10, 1], [0, 0, 7, 1], atol=1e-9)
+
+
+def test_neighbours_are_of_the_same_scene(tmp_path):
+    other = "000151/scene_b.json"
+    write_data_set(tmp_path, splits={"1": {"filenames": [SCENE, other]}})
+    write_text(tmp_path / other, json.dumps(scene_json()))
+    samples = DgpSamples(tmp_path)
+    assert len(samples) == 4 and samples.context(1, 1) is None and samples.context(2, -1) is None
+    assert samples.context(0, -1) is None and samples.context(3, 1) is None
+    with pytest.raises(IndexError):
+        samples.context(4, -1)
+
+
 def test_each_camera_has_its_own_intrinsics(tmp_path):
     write_data_set(tmp_path)
     sample = DgpSamples(tmp_path / "ddad.json", camera="CAMERA_05")[1]

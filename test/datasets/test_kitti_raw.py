@@ -118,6 +118,31 @@ def test_without_stamps_the_frame_number_counts(root):
     assert [sample.stamp_ns for sample in drive_samples(root)] == [0, 100_000_000, 200_000_000]
 
 
+def test_images_before_and_after_come_with_their_motion_also_outside_the_list(root):
+    samples = KittiRawSamples(root, [KittiFrame(DRIVE, "image_02", 1)])
+    before, after = samples.context(0, -1), samples.context(0, 1)
+    np.testing.assert_array_equal(before.image_rgb, colours(3, 4, 0))
+    np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 2))
+    assert after.stamp_ns - before.stamp_ns == 2_000_000_000
+    # A point 10 m ahead is 11.25 m ahead of where the camera was, and 8.75 m of where it will be.
+    np.testing.assert_allclose(before.T_context_sample @ [0, 0, 10, 1], [0, 0, 11.25, 1], atol=1e-6)
+    np.testing.assert_allclose(after.T_context_sample @ [0, 0, 10, 1], [0, 0, 8.75, 1], atol=1e-6)
+
+
+def test_there_is_nothing_before_the_first_and_after_the_last_image(root):
+    samples = drive_samples(root)
+    assert samples.context(0, -1) is None and samples.context(2, 1) is None and samples.context(0, 2) is not None
+    with pytest.raises(IndexError):
+        samples.context(3, -1)
+
+
+def test_a_neighbour_of_another_size_is_refused(root):
+    path = write_png(root / DRIVE / "image_02" / "data" / "0000000001.png", colours(2, 4))
+    with pytest.raises(DataError, match=r"expected shape \(3, 4, 3\) of the sample's image") as caught:
+        drive_samples(root).context(0, 1)
+    assert str(path) in str(caught.value)
+
+
 def test_split_files_of_both_kinds_are_read_in_their_order(root):
     lines = f"{DRIVE} 0000000002 l\n{DRIVE} 1 r\n{DRIVE}/image_02/data/0000000001.png x/y.png\n"
     write_text(root / "data_splits" / "eigen_test_files.txt", lines)

@@ -126,4 +126,4 @@ def test_every_format_and_key_is_documented(repository):
     for name, keys in KEYS.items():
         assert f"`{name}:" in text
         for key in keys:
-            assert f"`{key}=" in text or f"{key}=" in text, f"{name}: {key}"
+            assert f"`{key}=" in text, f"{name}: {key}"

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 
@@ -55,3 +55,12 @@ def test_a_relative_pose_needs_both_poses():
 def test_impossible_motion_is_refused(speed_mps, T_world_camera, names):
     with pytest.raises(DataError, match=names):
         DepthSample("a", 0, "front", IMAGE, CAMERA, None, None, None, speed_mps, T_world_camera)
+
+
+@pytest.mark.parametrize(
+    ("image", "T_context_sample", "names"),
+    [(IMAGE[..., :2], np.eye(4), "image_rgb"), (IMAGE, np.eye(4, dtype=np.float32), "T_context_sample")],
+)
+def test_a_context_frame_refuses_wrong_shapes_and_types(image, T_context_sample, names):
+    with pytest.raises(DataError, match=names):
+        ContextFrame(0, image, T_context_sample)
