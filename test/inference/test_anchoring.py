@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
-from mono_depth_ros.inference.anchoring import AnchorPolicy, anchor_to_points
+from mono_depth_ros.inference.anchoring import AnchorPass, AnchorPolicy, anchor_to_points
 
 HEIGHT, WIDTH = 96, 320
 
@@ -109,9 +109,23 @@ def test_sky_stays_far_and_finite():
     np.testing.assert_allclose(anchored[:40], 1e6, rtol=1e-3)
 
 
+def test_dense_points_that_agree_are_followed_closely():
+    truth_m = 10 * np.exp(smooth_field(5, 0.8))
+    depth_m = 7 * np.exp(smooth_field(6, 0.2))
+    rows, cols = np.nonzero(np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3)
+    anchored = anchor_to_points(depth_m, points_at(rows, cols, truth_m[rows, cols]))
+    assert np.abs(np.log(anchored / truth_m)).mean() < 0.02
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"reaches": ()}, {"reaches": (0.1, 0.0), "tolerances": (0.1, 0.1)}, {"doubt_points": -1.0}]
+    "wrong",
+    [
+        {"passes": ()},
+        {"passes": (AnchorPass(0.1, 0.0, 0.1),)},
+        {"passes": (AnchorPass(0.1, 0.1, -0.1),)},
+        {"rounds": 0},
+    ],
 )
 def test_a_policy_that_cannot_be_is_refused(wrong):
-    with pytest.raises(ConfigError, match="anchor: expected positive"):
+    with pytest.raises(ConfigError, match="anchor: expected at least one pass"):
         AnchorPolicy(**wrong)
