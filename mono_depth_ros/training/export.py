@@ -26,6 +26,7 @@ from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan
 from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata
+from mono_depth_ros.training.two_step_norm import with_two_step_norms
 
 OPSET = 18
 WEIGHT_TYPES = ("fp32", "fp16")
@@ -100,8 +101,7 @@ def export_model(
         checkpoint: with a depth network.
         out_dir: folder of the model; other files in it stay, an older model is replaced.
         size_px: height and width, multiples of 32; None takes those of the checkpoint. At another width the training
-        focal
-            length is scaled with it.
+            focal length is scaled with it.
         weights: "fp32", or "fp16": weights are rounded to half precision, stored so, and computed with in float32. The
             comparison is then with the rounded network.
 
@@ -117,7 +117,7 @@ def export_model(
     network = checkpoint.depth_network()
     if weights == "fp16":
         round_weights_to_half(network)
-    content = build_onnx(DialGraph(network).eval(), height, width)
+    content = build_onnx(DialGraph(with_two_step_norms(network)).eval(), height, width)
     if weights == "fp16":
         content = store_weights_as_half(content)
 
