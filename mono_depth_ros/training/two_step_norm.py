@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """GroupNorm in a form that ONNX Runtime computes exactly enough.
 
-torch exports nn.GroupNorm as an InstanceNormalization over a whole group. With few groups that is one running sum of half
-a million float32 values, and its rounding shows in the depth (1e-4 relative). Means of rows and columns first, of channels
-after, cost the same and stay ten times closer.
+torch exports nn.GroupNorm as an InstanceNormalization over a whole group. With few groups that is one running sum of
+half a million float32 values, and its rounding shows in the depth (up to 1e-4 relative). Means over rows and columns
+first and over channels after cost the same and stay closer.
 """
 
 import copy
