@@ -65,10 +65,17 @@ class OnnxEngine:
 
         Raises:
             DataError: if a shape, type or index is not as above.
+            ModelContractError: if the graph fails on them all the same.
         """
         self._check_arrays(rgb, points_bvu, points_depth_m)
         feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
-        (depth_m,) = self._session.run(["depth_m"], feeds)
+        try:
+            (depth_m,) = self._session.run(["depth_m"], feeds)
+        except Exception as error:  # ONNX Runtime raises many private types.
+            raise ModelContractError(
+                f"model {self.contract.name}: expected it to run on {len(rgb)} images and {len(points_depth_m)} "
+                f"points, got: {str(error).splitlines()[0]}"
+            ) from error
         return np.asarray(depth_m, np.float32)
 
     def warm_up(self) -> None:

@@ -66,6 +66,16 @@ def test_a_graph_of_another_size_than_its_contract_is_refused(tmp_path):
         OnnxEngine(write_model(tmp_path, model=build_graph(96, 64)))
 
 
+def test_a_graph_that_fails_while_it_runs_is_a_model_error(tmp_path):
+    model = build_graph()
+    # Gather a colour channel that is not there: nothing is wrong with the file, until it runs.
+    index = next(value for value in model.graph.initializer if value.name == "red_index")
+    index.int64_data[0] = 7
+    engine = OnnxEngine(write_model(tmp_path, model=model))
+    with pytest.raises(ModelContractError, match="expected it to run on 1 images and 0 points"):
+        engine.infer(RGB, *NO_POINTS)
+
+
 def test_a_missing_model_file_is_named(tmp_path):
     model_dir = write_model(tmp_path)
     (model_dir / "model.onnx").unlink()

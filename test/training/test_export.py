@@ -98,6 +98,13 @@ def test_the_contract_repeats_the_metadata_and_scales_the_focal_length_with_the_
     assert contract.network["widths"] == list(network.config.widths)
 
 
+def test_a_network_of_single_groups_agrees_for_batches_of_any_size(tmp_path):
+    network = tiny_network(norm_groups=1)
+    export_model(checkpoint_of(network), tmp_path / "m")
+    arrays = example_input(np.random.default_rng(3), (3, *SHAPE), 200)
+    np.testing.assert_allclose(OnnxEngine(tmp_path / "m").infer(*arrays), torch_depth(network, arrays), rtol=1e-4)
+
+
 def test_half_weights_halve_the_file_and_compute_the_rounded_network(network, model_dir, tmp_path):
     report = export_model(checkpoint_of(network), tmp_path / "half", weights="fp16")
     assert report.contract.network["weights"] == "fp16"
