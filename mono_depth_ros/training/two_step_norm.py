@@ -16,17 +16,23 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class TwoStepNorm(nn.Module):
-    """The same function as an `nn.GroupNorm` of one group, sharing its parameters."""
+    """The same function as an `nn.GroupNorm` of one group, with its values.
+
+    The parameters are kept in the shape in which they are used: torch's exporter folds a reshaped parameter into a
+    constant, and loses it where two such constants are equal.
+    """
 
     def __init__(self, norm: nn.GroupNorm) -> None:
         super().__init__()
-        self.norm = norm
+        self.eps = norm.eps
+        self.weight = nn.Parameter(norm.weight.detach().view(1, -1, 1, 1).clone())
+        self.bias = nn.Parameter(norm.bias.detach().view(1, -1, 1, 1).clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
         centred = x - _mean(x)
-        scale = self.norm.weight.view(1, -1, 1, 1) * torch.rsqrt(_mean(centred * centred) + self.norm.eps)
-        return centred * scale + self.norm.bias.view(1, -1, 1, 1)
+        # In this order: ONNX Runtime 1.32 loses the weight of `weight * rsqrt(...)` when all its values are one.
+        return centred * torch.rsqrt(_mean(centred * centred) + self.eps) * self.weight + self.bias
 
 
 def _mean(x: Tensor) -> Tensor:
