@@ -314,7 +314,7 @@ def _save_bad_batch(out: Path, step: int, batch: Batch, terms: dict[str, Tensor]
     path = out / f"bad_batch_{step}.npz"
     names = ("rgb", "truth_depth_m", "bvu", "points_depth_m", "trusted_depth_m", "predict_weight")
     np.savez_compressed(path, **{name: getattr(batch, name).cpu().numpy() for name in names})
-    values = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
+    values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in terms.items())
     return f"loss at step {step}: expected finite numbers, got {values}; the batch is in {path}; lower optimiser.rate?"
 
 
