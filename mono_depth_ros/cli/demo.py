@@ -214,7 +214,6 @@ def _picture(scored: "DemoFrame", frame: "DriveFrame", driven: "Driven") -> "Dem
     points = transform_points(T_camera_lidar, frame.points_lidar) if scored.lidar_sent else no_points
     return DemoPicture(
         frame=scored,
-        camera=camera,
         image_rgb=np.asarray(cv2.resize(frame.image_rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8),
         points_depth_m=sparse_to_dense(project_points(points, camera)),
         depth_m=depth_m,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
 from mono_depth_ros.perception.dial import Mode
 from mono_depth_ros.perception.snapshot import RgbImage
@@ -52,7 +52,6 @@ class DemoPicture:
 
     Attributes:
         frame: its numbers.
-        camera: of the depth image.
         image_rgb: uint8 [h, w, 3] at the size of the depth image.
         points_depth_m: float32 [h, w], depth of the scan's points in their pixels, NaN elsewhere.
         depth_m, truth_m: float32 [h, w].
@@ -61,7 +60,6 @@ class DemoPicture:
     """
 
     frame: DemoFrame
-    camera: PinholeCamera
     image_rgb: RgbImage
     points_depth_m: DepthMap
     depth_m: DepthMap

@@ -50,7 +50,6 @@ def test_the_report_is_one_page_and_one_picture_and_escapes_what_it_shows(tmp_pa
     depth_m = np.full((16, 32), 10.0, np.float32)
     picture = DemoPicture(
         frame(0, Mode.COMPLETION),
-        camera,
         np.zeros((16, 32, 3), np.uint8),
         np.full((16, 32), np.nan, np.float32),
         depth_m,
