@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.random_looks import Rng, random_material, random_rgb
 from mono_depth_ros.synthetic.textures import Material, Pattern
 from mono_depth_ros.synthetic.world import Float64, Shape, Solid
@@ -31,6 +32,11 @@ def placed(solids: list[Solid], T_world_body: Float64) -> list[Solid]:
 def carried(solids: list[Solid], mover: int) -> list[Solid]:
     """Solids of a body frame, tied to a mover."""
     return [replace(solid, mover=mover) for solid in solids]
+
+
+def labelled(label: Label, solids: list[Solid]) -> list[Solid]:
+    """Solids that are all the same kind of thing."""
+    return [replace(solid, label=label) for solid in solids]
 
 
 def box(T: Float64, size_m: tuple[float, float, float], material: Material) -> Solid:
@@ -76,7 +82,7 @@ def car(rng: Rng) -> list[Solid]:
             solids.append(Solid(Shape.CYLINDER, axle, (radius, radius, 0.1), rubber))
     for y in (-0.38, 0.38):
         solids.append(box(offset(-length / 2, y * width, belt - 0.25), (0.04, 0.25, 0.15), lamp))
-    return solids
+    return labelled(Label.TRUCK if kind == 2 else Label.CAR, solids)
 
 
 def tree(rng: Rng) -> list[Solid]:
@@ -94,7 +100,7 @@ def tree(rng: Rng) -> list[Solid]:
         solids.append(
             Solid(Shape.ELLIPSOID, offset(x, y, z, rng.uniform(0, 3)), (size[0], size[1], size[2] * 0.8), leaves)
         )
-    return solids
+    return labelled(Label.VEGETATION, solids)
 
 
 def bush(rng: Rng) -> list[Solid]:
@@ -102,22 +108,23 @@ def bush(rng: Rng) -> list[Solid]:
     green = (float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.12, 0.35)), 0.06)
     leaves = replace(random_material(rng, green, Pattern.NONE, gloss=0.0), frequency=1.5, octaves=4, roughness=0.9)
     size = rng.uniform(0.4, 1.3, 3)
-    return [Solid(Shape.ELLIPSOID, offset(0, 0, 0.3 * size[2]), (size[0], size[1], size[2]), leaves)]
+    ball = Solid(Shape.ELLIPSOID, offset(0, 0, 0.3 * size[2]), (size[0], size[1], size[2]), leaves)
+    return labelled(Label.VEGETATION, [ball])
 
 
 def pole(rng: Rng) -> list[Solid]:
     """A lamp post, sign post, traffic light or bollard."""
     metal = random_material(rng, random_rgb(rng, 0.2), Pattern.NONE)
     height = float(rng.choice([0.9, 2.6, 3.5, 6.0, 9.0]) * rng.uniform(0.85, 1.15))
-    solids = [post(offset(0, 0, -0.1), float(rng.uniform(0.03, 0.12)), height, metal)]
+    solids = labelled(Label.POLE, [post(offset(0, 0, -0.1), float(rng.uniform(0.03, 0.12)), height, metal)])
     if 2.0 < height < 4.5:
         face = random_material(rng, random_rgb(rng, 1.0, 0.2), None)
         size = (0.05, float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.3, 1.0)))
-        solids.append(box(offset(-0.06, 0, height - size[2]), size, face))
+        solids += labelled(Label.TRAFFIC_SIGN, [box(offset(-0.06, 0, height - size[2]), size, face)])
     elif height >= 4.5:
         arm = float(rng.uniform(0.8, 2.5)) * float(rng.choice([-1, 1]))
-        solids.append(box(offset(0, arm / 2, height - 0.15), (0.1, abs(arm), 0.1), metal))
-        solids.append(box(offset(0, arm, height - 0.25), (0.25, 0.6, 0.15), metal))
+        bar = box(offset(0, arm / 2, height - 0.15), (0.1, abs(arm), 0.1), metal)
+        solids += labelled(Label.POLE, [bar, box(offset(0, arm, height - 0.25), (0.25, 0.6, 0.15), metal)])
     return solids
 
 
@@ -130,7 +137,7 @@ def person(rng: Rng) -> list[Solid]:
     solids = [post(offset(s * stride, s * 0.09, 0), 0.08, 0.5 * height, trousers) for s in (-1, 1)]
     torso = Solid(Shape.ELLIPSOID, offset(0, 0, 0.65 * height), (0.14, 0.24, 0.21 * height), shirt)
     head = Solid(Shape.ELLIPSOID, offset(0, 0, 0.92 * height), (0.1, 0.09, 0.07 * height), skin)
-    return [*solids, torso, head]
+    return labelled(Label.PERSON, [*solids, torso, head])
 
 
 def building(rng: Rng, length_m: float) -> list[Solid]:
@@ -157,7 +164,7 @@ def building(rng: Rng, length_m: float) -> list[Solid]:
         size = (float(rng.uniform(0.8, 3.5)), float(rng.uniform(0.4, 2.2)), float(rng.uniform(0.15, 3.0)))
         at = offset(rng.uniform(-0.45, 0.45) * length_m, 0, float(rng.uniform(0, max(0.1, height - size[2]))))
         solids.append(box(at, size, random_material(rng)))
-    return solids
+    return labelled(Label.BUILDING, solids)
 
 
 def wall_or_hedge(rng: Rng, length_m: float) -> list[Solid]:
@@ -165,6 +172,7 @@ def wall_or_hedge(rng: Rng, length_m: float) -> list[Solid]:
     height, thick = float(rng.uniform(0.5, 2.5)), float(rng.uniform(0.1, 0.8))
     if rng.uniform() < 0.4:
         look = replace(random_material(rng, (0.1, 0.22, 0.06), Pattern.NONE, gloss=0.0), octaves=5, roughness=0.9)
+        label = Label.VEGETATION
     else:
-        look = random_material(rng, random_rgb(rng, 0.4))
-    return [box(offset(0, 0, -0.1), (length_m, thick, height), look)]
+        look, label = random_material(rng, random_rgb(rng, 0.4)), Label.WALL
+    return labelled(label, [box(offset(0, 0, -0.1), (length_m, thick, height), look)])

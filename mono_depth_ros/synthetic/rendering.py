@@ -10,8 +10,21 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.synthetic.labels import Label
+from mono_depth_ros.synthetic.room_light import RoomShade, room_shade
 from mono_depth_ros.synthetic.textures import Rgb, albedo, noise
-from mono_depth_ros.synthetic.world import Float32, Float64, Hits, Light, PosedWorld, Shape, World, cast_grid, lit
+from mono_depth_ros.synthetic.world import (
+    UNBOUNDED,
+    Float32,
+    Float64,
+    Hits,
+    Light,
+    PosedWorld,
+    Shape,
+    World,
+    cast_grid,
+    lit,
+)
 
 NEAR_M = 0.05
 _SUBPIXEL = ((0.0, 0.0), (0.4, 0.25), (-0.25, 0.4), (-0.35, -0.35))  # the first, the pixel's centre, gives the depth
@@ -25,11 +38,13 @@ class Rendering:
         image_rgb: uint8 [H, W, 3].
         depth_m: float32 [H, W], Z of the surface at each pixel's centre; NaN in the sky.
         solid: int32 [H, W], index of the solid at each pixel's centre; -1 in the sky.
+        labels: uint8 [H, W], `Label` at each pixel's centre.
     """
 
     image_rgb: npt.NDArray[np.uint8]
     depth_m: Float32
     solid: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.uint8]
 
 
 def ray_grid(camera: PinholeCamera, shift_u: float = 0.0, shift_v: float = 0.0) -> Float32:
@@ -57,8 +72,8 @@ def visible_windows(posed: PosedWorld, camera: PinholeCamera, T_world_camera: Fl
     v = corners[..., 1] / safe * camera.fy_px + camera.cy_px
     u0, u1 = np.floor(u.min(1)) - 1, np.ceil(u.max(1)) + 2
     v0, v1 = np.floor(v.min(1)) - 1, np.ceil(v.max(1)) + 2
-    whole = (z.min(1) <= NEAR_M) | (posed.shape == Shape.PLANE)
-    behind = (z.max(1) <= NEAR_M) & (posed.shape != Shape.PLANE)
+    whole = (z.min(1) <= NEAR_M) | posed.unbounded()
+    behind = (z.max(1) <= NEAR_M) & ~posed.unbounded()
     window = np.stack([np.where(whole, 0, v0), np.where(whole, camera.height_px, v1)], axis=1)
     window = np.concatenate([window, np.where(whole, 0, u0)[:, None], np.where(whole, camera.width_px, u1)[:, None]], 1)
     window[:, :2] = window[:, :2].clip(0, camera.height_px)
@@ -97,19 +112,39 @@ def render(
     windows = visible_windows(posed, camera, T_world_camera)
     rotation = T_world_camera[:3, :3].astype(np.float32)
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
-    sunlit: npt.NDArray[np.bool_] | None = None
+    reached: npt.NDArray[np.bool_] | None = None
     first: Hits | None = None
     for shift in _SUBPIXEL[:samples]:
         grid = ray_grid(camera, *shift)
         directions = (rotation @ grid.reshape(3, -1)).reshape(grid.shape)
         hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows)
-        sample, sunlit = _shade(world, posed, camera, T_world_camera[:3, 3], directions, hits, shadows, sunlit)
+        sample, reached = _shade(world, posed, camera, T_world_camera[:3, 3], directions, hits, shadows, reached)
         colour += sample
         first = hits if first is None else first
     assert first is not None  # samples >= 1
     image = np.clip(colour / samples, 0.0, 1.0) ** np.float32(1.0 / 2.2)
     depth = np.where(first.solid >= 0, first.distance, np.float32(np.nan))
-    return Rendering(np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8), depth.astype(np.float32), first.solid)
+    rays = (rotation @ ray_grid(camera).reshape(3, -1)).reshape(grid.shape)
+    points = T_world_camera[:3, 3].astype(np.float32)[:, None, None] + rays * np.nan_to_num(depth)
+    pixels = np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8)
+    return Rendering(pixels, depth.astype(np.float32), first.solid, semantic_labels(world, first.solid, points))
+
+
+def semantic_labels(world: World, solid: npt.NDArray[np.int32], points_world_m: Float32) -> npt.NDArray[np.uint8]:
+    """Labels uint8 [...] of surface points.
+
+    Args:
+        world: what there is.
+        solid: int32 [...], index of the solid at each point; -1 for the sky.
+        points_world_m: float32 [3, ...]; only looked at where the ground's paint tells the label.
+    """
+    table = np.array([*(s.label for s in world.solids), Label.SKY], dtype=np.uint8)
+    labels = table[solid]  # index -1 is the last entry, the sky
+    for index, ground in enumerate(world.solids):
+        if ground.material.ground is not None:
+            painted = solid == index
+            labels[painted] = ground.material.ground.labels(points_world_m[:, painted])
+    return labels
 
 
 def _surface(
@@ -123,13 +158,16 @@ def _surface(
     unit = local / half
     shape = posed.shape[solid]
     normal = unit / half  # gradient of an ellipsoid
-    flat = (shape == Shape.BOX) | ((shape == Shape.CYLINDER) & (np.abs(unit[2]) > 0.999)) | (shape == Shape.PLANE)
+    flat = (shape == Shape.BOX) | ((shape == Shape.CYLINDER) & (np.abs(unit[2]) > 0.999)) | np.isin(shape, UNBOUNDED)
     axis = np.where(shape == Shape.BOX, np.argmax(np.abs(unit), axis=0), 2)
     facing = np.zeros_like(unit)
-    sign = np.where(shape == Shape.PLANE, 1.0, np.sign(np.take_along_axis(unit, axis[None], 0)[0]))
+    sign = np.where(np.isin(shape, UNBOUNDED), 1.0, np.sign(np.take_along_axis(unit, axis[None], 0)[0]))
     np.put_along_axis(facing, axis[None], sign[None].astype(np.float32), 0)
     normal[2] = np.where(shape == Shape.CYLINDER, 0.0, normal[2])
     normal = np.where(flat, facing, normal)
+    hilly = shape == Shape.TERRAIN
+    if hilly.any():
+        normal[0, hilly] = -posed.profile.at(points_world[0, hilly])[1]
     normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-9)
     around = np.arctan2(unit[1], unit[0]) * half[0]
     horizontal = np.where(flat, np.where(axis == 0, local[1], local[0]), around)
@@ -146,9 +184,12 @@ def _shade(
     directions: Float32,
     hits: Hits,
     shadows: bool,
-    sunlit: npt.NDArray[np.bool_] | None,
+    reached: npt.NDArray[np.bool_] | None,
 ) -> tuple[Float32, npt.NDArray[np.bool_]]:
-    """Linear colour [3, H, W], and which pixels the sun reaches (found once, at the pixels' centres, and handed on)."""
+    """Linear colour [3, H, W], and which pixels the sun (first row) and the rooms' lamps reach.
+
+    That is found once, at the pixels' centres, and handed on to the other samples.
+    """
     light = world.light
     height, width = hits.solid.shape
     flat = directions.reshape(3, -1)
@@ -156,7 +197,9 @@ def _shade(
     colour = sky(light, flat / length)
     solid = hits.solid.reshape(-1)
     struck = np.flatnonzero(solid >= 0)
-    sun_reach = np.ones(height * width, dtype=bool) if sunlit is None else sunlit
+    lamps = sum(len(room.lamps) for room in light.rooms)
+    reach_known = reached is not None
+    reached = np.ones((1 + lamps, height * width), dtype=bool) if reached is None else reached
     if len(struck):
         index, reach = solid[struck], hits.distance.reshape(-1)[struck]
         ray, ray_length = flat[:, struck], length[struck]
@@ -168,24 +211,37 @@ def _shade(
         surface = albedo(tuple(s.material for s in world.solids), index, local, uv, footprint.astype(np.float32))
         towards_sun = np.asarray(light.sun_direction, dtype=np.float32)
         slope = np.maximum(towards_sun @ normal, 0.0)
-        if sunlit is None and shadows:
+        if not reach_known and shadows:
             facing = np.flatnonzero(slope > 0.0)
             lifted = points[:, facing] + normal[:, facing] * (0.02 + 0.002 * reach[facing])
-            reached = np.ones(len(struck), dtype=bool)
-            reached[facing] = lit(posed, lifted, np.asarray(light.sun_direction, dtype=np.float64))
-            sun_reach[struck] = reached
+            reached[0, struck[facing]] = lit(posed, lifted, np.asarray(light.sun_direction, dtype=np.float64))
         ambient = _column(light.ambient_rgb) * (0.75 + 0.25 * normal[2])
-        direct = _column(light.sun_rgb) * (slope * sun_reach[struck])
-        shaded = surface * (ambient + direct)
+        haze = 1.0 - np.exp(-reach * ray_length / np.float32(light.haze_m))
+        bounced = (ray / ray_length + 2.0 * np.abs(incidence) * normal).astype(np.float32)
+        indoors: RoomShade | None = None
+        if light.rooms:
+            known = reached[1:, struck] if reach_known or not shadows else None
+            indoors = room_shade(light.rooms, posed, _opaque(world), points, normal, bounced, known)
+            reached[1:, struck] = indoors.reached
+            ambient = np.where(indoors.inside, indoors.irradiance, ambient)
+            haze = np.where(indoors.inside, 0.0, haze)
+        direct = _column(light.sun_rgb) * (slope * reached[0, struck])
+        glow = np.array([s.material.glow for s in world.solids], dtype=np.float32)[index]
+        shaded = surface * (ambient + direct + glow)
         gloss = np.array([s.material.gloss for s in world.solids], dtype=np.float32)[index]
         mirrors = np.flatnonzero(gloss > 0)
         if len(mirrors):
-            along = ray[:, mirrors] / ray_length[mirrors]
-            bounced = along - 2.0 * np.sum(along * normal[:, mirrors], axis=0) * normal[:, mirrors]
-            shaded[:, mirrors] += gloss[mirrors] * (sky(light, bounced) - shaded[:, mirrors])
-        haze = 1.0 - np.exp(-reach * ray_length / np.float32(light.haze_m))
+            shown = sky(light, bounced[:, mirrors])
+            if indoors is not None:
+                shown = np.where(indoors.inside[mirrors], indoors.mirrored[:, mirrors], shown)
+            shaded[:, mirrors] += gloss[mirrors] * (shown - shaded[:, mirrors])
         colour[:, struck] = shaded + haze * (_column(light.horizon_rgb) - shaded)
-    return colour.reshape(3, height, width), sun_reach
+    return colour.reshape(3, height, width), reached
+
+
+def _opaque(world: World) -> npt.NDArray[np.bool_]:
+    """Which solids bool [S] cast shadows from lamps: all but those that shine."""
+    return np.array([s.material.glow <= 0 for s in world.solids])
 
 
 def _column(rgb: Rgb) -> Float32:

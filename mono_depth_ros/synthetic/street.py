@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mono_depth_ros.synthetic import props
+from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.random_looks import Rng, random_light, random_material, random_rgb
-from mono_depth_ros.synthetic.textures import Material, Pattern, RoadPaint, RoadPath
+from mono_depth_ros.synthetic.road import RoadPaint, RoadPath
+from mono_depth_ros.synthetic.textures import Material, Pattern
 from mono_depth_ros.synthetic.world import Mover, Shape, Solid, World
 
 
@@ -122,9 +124,9 @@ def _ground(rng: Rng, style: StreetStyle, path: RoadPath) -> Solid:
         frequency=float(rng.uniform(0.15, 0.8)),
         octaves=5,
         roughness=float(rng.uniform(0.05, 0.4)),
-        pattern=Pattern.ROAD,
+        pattern=Pattern.GROUND,
         seed=int(rng.integers(0, 10_000)),
-        road=paint,
+        ground=paint,
         gloss=0.12 if rng.uniform() < 0.12 else 0.0,  # a wet road
     )
     return Solid(Shape.PLANE, np.eye(4), (1.0, 1.0, 1.0), look)
@@ -139,12 +141,19 @@ def _background(rng: Rng, length_m: float) -> list[Solid]:
         reach = distance + max(size[:2])
         at = props.offset(length_m / 2 + reach * np.cos(bearing), reach * np.sin(bearing), 0.0, rng.uniform(0, 3))
         solids.append(
-            Solid(Shape.ELLIPSOID, at, size, random_material(rng, (0.15, 0.22, 0.1), Pattern.NONE, gloss=0.0))
+            Solid(
+                Shape.ELLIPSOID,
+                at,
+                size,
+                random_material(rng, (0.15, 0.22, 0.1), Pattern.NONE, gloss=0.0),
+                label=Label.TERRAIN,
+            )
         )
     if rng.uniform() < 0.5:  # the street bends away behind a house
         size = (float(rng.uniform(8, 20)), float(rng.uniform(20, 90)), float(rng.uniform(4, 25)))
         front = random_material(rng, None, Pattern.WINDOWS)
-        solids.append(props.box(props.offset(length_m + rng.uniform(30, 70), rng.uniform(-20, 20), -0.5), size, front))
+        house = props.box(props.offset(length_m + rng.uniform(30, 70), rng.uniform(-20, 20), -0.5), size, front)
+        solids += props.labelled(Label.BUILDING, [house])
     return solids
 
 
@@ -211,7 +220,7 @@ def _bridge(rng: Rng, style: StreetStyle, path: RoadPath, x_m: float) -> list[So
     deck = props.box(props.offset(0, 0, clear), (depth, 80.0, float(rng.uniform(0.8, 2.0))), look)
     stand = style.half_width_m + style.sidewalk_m + 0.8
     pillars = [props.box(props.offset(0, s * stand, -0.2), (min(depth, 2.0), 1.0, clear + 0.3), look) for s in (-1, 1)]
-    return props.placed([deck, *pillars], path.pose(x_m, 0.0))
+    return props.placed(props.labelled(Label.BUILDING, [deck, *pillars]), path.pose(x_m, 0.0))
 
 
 def _traffic(

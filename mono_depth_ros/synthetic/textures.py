@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from mono_depth_ros.errors import ConfigError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -28,50 +31,19 @@ class Pattern(IntEnum):
     WINDOWS = 1
     STRIPES = 2
     CHECKS = 3
-    ROAD = 4
+    GROUND = 4
 
 
-@dataclass(frozen=True, slots=True)
-class RoadPath:
-    """A winding centre line y(x) = sum of two sines; closed form, so paint, houses and cars all know where it is."""
+class GroundPaint(Protocol):
+    """Something that knows the colour of the ground by place; see `road.RoadPaint`."""
 
-    amplitude_m: tuple[float, float] = (0.0, 0.0)
-    wavelength_m: tuple[float, float] = (200.0, 90.0)
-    phase_rad: tuple[float, float] = (0.0, 0.0)
+    def colour(self, ground_m: Float32, footprint_m: Float32, asphalt: Float32) -> Float32:
+        """Colour float32 [3, N] at points float32 [3, N] (m), seen with pixels of this size float32 [N]."""
+        ...
 
-    def centre(self, x_m: Float64 | Float32 | float) -> tuple[Float64, Float64]:
-        """Lateral position y (m) and slope dy/dx of the centre line at `x_m`, any shape."""
-        x = np.asarray(x_m)
-        y, slope = np.zeros_like(x, dtype=x.dtype), np.zeros_like(x, dtype=x.dtype)
-        for amplitude, wavelength, phase in zip(self.amplitude_m, self.wavelength_m, self.phase_rad, strict=True):
-            k = 2.0 * np.pi / wavelength
-            y = y + amplitude * (np.sin(k * x + phase) - np.sin(phase))
-            slope = slope + amplitude * k * np.cos(k * x + phase)
-        return y, slope
-
-    def pose(self, x_m: float, lateral_m: float) -> Float64:
-        """float64 [4, 4]: body on the ground at `x_m`, `lateral_m` left of the centre line, x along the road."""
-        y, slope = self.centre(float(x_m))
-        yaw = float(np.arctan(slope))
-        c, s = np.cos(yaw), np.sin(yaw)
-        pose = np.eye(4)
-        pose[:2, :2] = [[c, -s], [s, c]]
-        pose[:3, 3] = [x_m - s * lateral_m, float(y) + c * lateral_m, 0.0]
-        return pose
-
-
-@dataclass(frozen=True, slots=True)
-class RoadPaint:
-    """What the ground around a road looks like, by distance from the centre line."""
-
-    path: RoadPath
-    half_width_m: float = 3.5
-    sidewalk_m: float = 2.0
-    line_rgb: Rgb = (0.85, 0.85, 0.8)
-    sidewalk_rgb: Rgb = (0.5, 0.5, 0.48)
-    verge_rgb: Rgb = (0.25, 0.33, 0.15)
-    dash_m: float = 6.0
-    crossing_x_m: float = 1e6  # a crossing road, or far away for none
+    def labels(self, ground_m: Float32) -> npt.NDArray[np.uint8]:
+        """Label uint8 [N] of points float32 [3, N] (m)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +61,13 @@ class Material:
         pattern_fill: share of a period that is painted, 0..1.
         pattern_rgb: colour of the pattern.
         gloss: 0 matt .. 1 mirrors the sky.
+        glow: light it gives off itself, in units of its colour: lamps, screens, blinds with daylight behind them.
         gradient: relative brightening per metre of height.
         seed: where in the noise this solid lies.
-        road: for Pattern.ROAD.
+        ground: for Pattern.GROUND, and only there.
+
+    Raises:
+        ConfigError: on a pattern of ground without a ground, or the other way round.
     """
 
     rgb: Rgb
@@ -104,9 +80,16 @@ class Material:
     pattern_fill: float = 0.5
     pattern_rgb: Rgb = (0.1, 0.1, 0.12)
     gloss: float = 0.0
+    glow: float = 0.0
     gradient: float = 0.0
     seed: int = 0
-    road: RoadPaint | None = None
+    ground: GroundPaint | None = None
+
+    def __post_init__(self) -> None:
+        if (self.pattern == Pattern.GROUND) != (self.ground is not None):
+            raise ConfigError(
+                f"material: Pattern.GROUND and ground belong together, got {self.pattern!r}, {self.ground}"
+            )
 
 
 def noise(points: Float32) -> Float32:
@@ -144,7 +127,7 @@ def _column(materials: tuple[Material, ...], name: str) -> Float32:
     return np.array([getattr(material, name) for material in materials], dtype=np.float32)
 
 
-def _visible(period_m: Float32 | np.float32, footprint_m: Float32) -> Float32:
+def visible_share(period_m: Float32 | np.float32, footprint_m: Float32) -> Float32:
     """How much of a detail of this period survives a pixel of this footprint, 0..1."""
     return np.clip(period_m / np.maximum(footprint_m, 1e-6) * 0.5 - 0.5, 0.0, 1.0)
 
@@ -177,12 +160,12 @@ def albedo(
     rgb = _column(materials, "rgb").T[:, index]
     rgb = rgb + mix * (_column(materials, "blotch_rgb").T[:, index] - rgb)
     pattern = _column(materials, "pattern")[index].astype(np.int8)
-    for kind in (Pattern.WINDOWS, Pattern.STRIPES, Pattern.CHECKS, Pattern.ROAD):
+    for kind in (Pattern.WINDOWS, Pattern.STRIPES, Pattern.CHECKS, Pattern.GROUND):
         chosen = np.flatnonzero(pattern == kind)
         if len(chosen):
-            if kind == Pattern.ROAD:  # one road per world
-                road = materials[int(index[chosen[0]])].road or RoadPaint(RoadPath())
-                paint = _road(road, local_m[:, chosen], footprint_m[chosen], rgb[:, chosen])
+            ground = materials[int(index[chosen[0]])].ground  # one ground per world
+            if ground is not None and kind == Pattern.GROUND:
+                paint = ground.colour(local_m[:, chosen], footprint_m[chosen], rgb[:, chosen])
                 cover = np.ones(len(chosen), dtype=np.float32)
             else:
                 cover, paint = _regular(kind, materials, index[chosen], face_uv_m[:, chosen], footprint_m[chosen])
@@ -191,7 +174,7 @@ def albedo(
     amplitude = np.float32(1.0)
     for octave in range(1, int(octaves.max(initial=1)) + 1):
         fine = frequency * np.float32(2.0**octave) * np.float32(1.03)
-        strength = amplitude * _visible(1.0 / fine, footprint_m) * (octave <= octaves)
+        strength = amplitude * visible_share(1.0 / fine, footprint_m) * (octave <= octaves)
         some = np.flatnonzero(strength > 0.02)
         if len(some):
             detail[some] += strength[some] * noise(place[:, some] * fine[some] + np.float32(octave * 5.7))
@@ -225,33 +208,7 @@ def _regular(
         # every pane differs a little, as curtains and reflections make it
         pane = noise(np.stack([cell[0] * 3.7, cell[1] * 5.3, _column(materials, "seed")[index]]).astype(np.float32))
         paint = paint * (1.0 + 0.8 * pane)
-    sharp = _visible(np.minimum(size[0], size[1]) if kind != Pattern.STRIPES else size[1], footprint)
+    sharp = visible_share(np.minimum(size[0], size[1]) if kind != Pattern.STRIPES else size[1], footprint)
     return np.asarray(mean + sharp * (painted - mean), dtype=np.float32), np.asarray(
         np.clip(paint, 0, 1), dtype=np.float32
     )
-
-
-def _road(road: RoadPaint, local_m: Float32, footprint_m: Float32, asphalt: Float32) -> Float32:
-    """Colour [3, N] of the ground around a road: asphalt [3, N] with lines and a zebra, sidewalks, verges."""
-    y, slope = road.path.centre(local_m[0])
-    lateral = (local_m[1] - y) / np.sqrt(1.0 + slope * slope)
-    along = local_m[0]
-    away = np.abs(lateral)
-    half = road.half_width_m
-    crossing = np.abs(along - road.crossing_x_m)
-    on_road = (away < half) | (crossing < half)
-    walk = ~on_road & ((away < half + road.sidewalk_m) | (crossing < half + road.sidewalk_m))
-    dash = (away < 0.08) & (np.mod(along, 2 * road.dash_m) < road.dash_m) & (crossing > half)
-    edge = (np.abs(away - half + 0.25) < 0.07) & (crossing > half)
-    zebra = (np.abs(crossing - half - 2.0) < 1.3) & (np.mod(lateral, 1.0) < 0.5) & (away < half)
-    tiles = walk & ((np.mod(along, 0.9) < 0.05) | (np.mod(lateral, 0.9) < 0.05)) & (footprint_m < 0.1)
-    thin = np.clip(0.15 / np.maximum(footprint_m, 1e-6), 0.0, 1.0)  # a line narrower than a pixel is fainter
-    line = np.clip((dash | edge) * thin + zebra * _visible(np.float32(1.0), footprint_m), 0.0, 1.0)
-    paint = np.where(walk, _rgb_column(road.sidewalk_rgb), _rgb_column(road.verge_rgb))
-    paint = np.where(tiles, paint * 0.6, paint)
-    paint = np.where(on_road, asphalt + (_rgb_column(road.line_rgb) - asphalt) * line, paint)
-    return np.asarray(paint, dtype=np.float32)
-
-
-def _rgb_column(rgb: Rgb) -> Float32:
-    return np.array(rgb, dtype=np.float32)[:, None]

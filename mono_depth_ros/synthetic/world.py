@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.synthetic.textures import Material, RoadPath
+from mono_depth_ros.synthetic.labels import Label
+from mono_depth_ros.synthetic.lamps import RoomLight
+from mono_depth_ros.synthetic.pace import Pace
+from mono_depth_ros.synthetic.road import HeightProfile, RoadPath
+from mono_depth_ros.synthetic.terrain import terrain_crossing
+from mono_depth_ros.synthetic.textures import Material
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -31,6 +37,10 @@ class Shape(IntEnum):
     BOX = 1
     ELLIPSOID = 2
     CYLINDER = 3  # axis z, with caps
+    TERRAIN = 4  # z = profile(x) of the world frame, infinite
+
+
+UNBOUNDED = (Shape.PLANE, Shape.TERRAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +50,20 @@ class Mover:
     Args:
         path: the road's centre line.
         start_m: position along world x at time 0.
-        speed_mps: speed along world x; negative drives towards -x and faces there.
+        speed_mps: mean speed along world x; negative drives towards -x and faces there.
         lateral_m: offset to the left of the centre line.
+        pace: how the speed varies around its mean.
     """
 
     path: RoadPath
     start_m: float
     speed_mps: float
     lateral_m: float
+    pace: Pace = field(default_factory=Pace)
 
     def T_world_body(self, time_s: float) -> Float64:
         """Pose float64 [4, 4] of the body (x forward, z up, origin on the ground) at `time_s`."""
-        T_world_body = self.path.pose(self.start_m + self.speed_mps * time_s, self.lateral_m)
+        T_world_body = self.path.pose(self.start_m + self.speed_mps * self.pace.elapsed_s(time_s), self.lateral_m)
         if self.speed_mps < 0:
             T_world_body = T_world_body @ np.diag([-1.0, -1.0, 1.0, 1.0])
         return T_world_body
@@ -67,6 +79,8 @@ class Solid:
         half_size_m: half extents along the solid's axes (semi-axes of an ellipsoid; radii, half height of a cylinder).
         material: how it looks; evaluated in the solid's own frame, so texture moves with the solid.
         mover: index into `World.movers`, or -1 for something that stands still.
+        label: what it is; a ground whose paint differs by place is labelled by its paint.
+        profile: of a TERRAIN, and of nothing else; a terrain lies in the world frame, its pose is the identity.
 
     Raises:
         ConfigError: on a wrong shape, or a half size that is not positive.
@@ -77,17 +91,26 @@ class Solid:
     half_size_m: tuple[float, float, float]
     material: Material
     mover: int = -1
+    label: Label = Label.CLUTTER
+    profile: HeightProfile | None = None
 
     def __post_init__(self) -> None:
         if np.shape(self.T_parent_solid) != (4, 4):
             raise ConfigError(f"T_parent_solid: expected shape (4, 4), got {np.shape(self.T_parent_solid)}")
         if len(self.half_size_m) != 3 or min(self.half_size_m) <= 0:
             raise ConfigError(f"half_size_m: expected three positive metres, got {self.half_size_m}")
+        if (self.shape == Shape.TERRAIN) != (self.profile is not None):
+            raise ConfigError(f"profile: expected one for a TERRAIN and for nothing else, got {self.profile}")
+        if self.shape == Shape.TERRAIN and (not np.array_equal(self.T_parent_solid, np.eye(4)) or self.mover >= 0):
+            raise ConfigError("T_parent_solid: expected the identity for a TERRAIN, which stands still")
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Sun, ambient light and sky of a world; colours are linear RGB, about 0..1."""
+    """Sun, ambient light and sky of a world, and the light of its rooms; colours are linear RGB, about 0..1.
+
+    Inside a room its own light replaces the ambient light and haze; the sun still comes in where nothing stops it.
+    """
 
     sun_direction: tuple[float, float, float] = (0.3, 0.2, 0.9)  # unit vector towards the sun, world frame
     sun_rgb: tuple[float, float, float] = (0.9, 0.85, 0.8)
@@ -97,6 +120,14 @@ class Light:
     cloud_cover: float = 0.4  # 0 clear .. 1 overcast
     haze_m: float = 600.0  # distance at which 63 % of a surface's colour has become the horizon's
     seed: int = 0
+    rooms: tuple[RoomLight, ...] = ()
+
+
+class Moving(Protocol):
+    """What carries solids: a pose that is a function of time only."""
+
+    def T_world_body(self, time_s: float) -> Float64:
+        """Pose float64 [4, 4] of the body (x forward, z up, origin on the ground) at `time_s`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +136,7 @@ class World:
 
     solids: tuple[Solid, ...]
     light: Light = field(default_factory=Light)
-    movers: tuple[Mover, ...] = ()
+    movers: tuple[Moving, ...] = ()
 
     def at(self, time_s: float) -> PosedWorld:
         """The world frozen at `time_s`, as arrays ready for ray casting."""
@@ -119,22 +150,31 @@ class World:
             centre_world_m=T_world_solid[:, :3, 3],
             rotation_solid_world=np.ascontiguousarray(rotation.transpose(0, 2, 1)),
             half_size_m=half,
+            profile=next((s.profile for s in self.solids if s.profile is not None), HeightProfile()),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PosedWorld:
-    """S solids at an instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations [S, 3, 3] to solids."""
+    """S solids at an instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations [S, 3, 3] to solids.
+
+    `profile` is the terrain's, level where there is none.
+    """
 
     shape: npt.NDArray[np.int64]
     centre_world_m: Float64
     rotation_solid_world: Float64
     half_size_m: Float64
+    profile: HeightProfile
+
+    def unbounded(self) -> npt.NDArray[np.bool_]:
+        """Which solids have no end, bool [S]."""
+        return np.isin(self.shape, UNBOUNDED)
 
     def radius_m(self) -> Float64:
-        """Bounding-sphere radius float64 [S]; infinite for planes."""
+        """Bounding-sphere radius float64 [S]; infinite for planes and terrain."""
         radius: Float64 = np.linalg.norm(self.half_size_m, axis=1)
-        return np.where(self.shape == Shape.PLANE, np.inf, radius)
+        return np.where(self.unbounded(), np.inf, radius)
 
     def corners_world_m(self) -> Float64:
         """Corners float64 [S, 8, 3] of the solids' oriented bounding boxes (meaningless for planes)."""
@@ -220,11 +260,14 @@ def cast_grid(
         v0, v1, u0, u1 = (0, height, 0, width) if windows is None else windows[index]
         if v0 >= v1 or u0 >= u1:
             continue
-        unit_world = (posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]).astype(np.float64)
-        origin = (unit_world @ (origin_world_m - posed.centre_world_m[index])).astype(np.float32)[:, None]
         rays = directions_world[:, v0:v1, u0:u1].reshape(3, -1)
-        enter, leave = interval(Shape(posed.shape[index]), origin, unit_world.astype(np.float32) @ rays)
-        reach = first_crossing(enter, leave).reshape(v1 - v0, u1 - u0)
+        if posed.shape[index] == Shape.TERRAIN:
+            reach = terrain_crossing(posed.profile, origin_world_m, rays).reshape(v1 - v0, u1 - u0)
+        else:
+            unit_world = (posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]).astype(np.float64)
+            origin = (unit_world @ (origin_world_m - posed.centre_world_m[index])).astype(np.float32)[:, None]
+            enter, leave = interval(Shape(posed.shape[index]), origin, unit_world.astype(np.float32) @ rays)
+            reach = first_crossing(enter, leave).reshape(v1 - v0, u1 - u0)
         nearer = reach < distance[v0:v1, u0:u1]
         if nearer.any():
             np.copyto(distance[v0:v1, u0:u1], reach, where=nearer)

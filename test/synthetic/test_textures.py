@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from mono_depth_ros.synthetic.textures import Material, Pattern, RoadPaint, RoadPath, albedo, noise
+from mono_depth_ros.synthetic.road import RoadPaint, RoadPath
+from mono_depth_ros.synthetic.textures import Material, Pattern, albedo, noise
 
 
 def test_noise_is_smooth_bounded_and_periodic() -> None:
@@ -42,7 +43,7 @@ def test_road_paint_follows_the_winding_centre_line() -> None:
     paint = RoadPaint(
         path, half_width_m=4.0, sidewalk_m=2.0, line_rgb=(1.0,) * 3, sidewalk_rgb=(0.6,) * 3, verge_rgb=(0.1,) * 3
     )
-    material = Material((0.3,) * 3, (0.3,) * 3, roughness=0.0, pattern=Pattern.ROAD, road=paint)
+    material = Material((0.3,) * 3, (0.3,) * 3, roughness=0.0, pattern=Pattern.GROUND, ground=paint)
     for x, expected in ((40.0, 0.3), (75.0, 0.3)):
         spots = np.stack([path.pose(x, lateral)[:3, 3] for lateral in (2.0, -2.0, 5.3, 9.0, 3.75)], axis=1).astype(
             np.float32

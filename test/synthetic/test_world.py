@@ -9,8 +9,9 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.synthetic.chaos import random_chaos, random_rotation
 from mono_depth_ros.synthetic.random_camera import camera_pose
 from mono_depth_ros.synthetic.rendering import ray_grid, render, visible_windows
+from mono_depth_ros.synthetic.road import RoadPath
 from mono_depth_ros.synthetic.street import random_street
-from mono_depth_ros.synthetic.textures import Material, RoadPath
+from mono_depth_ros.synthetic.textures import Material
 from mono_depth_ros.synthetic.world import Light, Mover, Shape, Solid, World, cast_grid, lit
 
 GREY = Material((0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
