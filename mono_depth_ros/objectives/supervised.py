@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_INV_DEPTH = 1e-5  # 1/m; the head's sigmoid can underflow to 0, whose log is not a number
+from mono_depth_ros.objectives.masked_mean import mean_where
+from mono_depth_ros.objectives.projection import SMALLEST_INV_DEPTH, at_least_float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SupervisedWeights:
 
 def log_depth(inv_depth: Tensor) -> Tensor:
     """Natural log of depth in metres, from inverse depth in 1/m, any shape."""
-    return -torch.log(inv_depth.clamp_min(SMALLEST_INV_DEPTH))
+    return -torch.log(at_least_float32(inv_depth).clamp_min(SMALLEST_INV_DEPTH))
 
 
 def log_error(inv_depth: Tensor, truth_depth_m: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,12 +57,6 @@ def log_error(inv_depth: Tensor, truth_depth_m: Tensor) -> tuple[Tensor, Tensor]
     truth = torch.where(known, truth_depth_m, torch.ones_like(truth_depth_m))
     error = log_depth(inv_depth) - torch.log(truth)
     return torch.where(known, error, torch.zeros_like(error)), known
-
-
-def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean per image over a mask, [B]; 0 for an image where the mask is empty."""
-    weights = mask.to(values.dtype)
-    return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp_min(1.0)
 
 
 def silog(error: Tensor, known: Tensor, forgiven: float) -> Tensor:
