@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.distortion import Distortion, distorted_rays
 from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.room_light import RoomShade, room_shade
 from mono_depth_ros.synthetic.textures import Rgb, albedo, noise
@@ -47,8 +49,12 @@ class Rendering:
     labels: npt.NDArray[np.uint8]
 
 
-def ray_grid(camera: PinholeCamera, shift_u: float = 0.0, shift_v: float = 0.0) -> Float32:
+def ray_grid(
+    camera: PinholeCamera, shift_u: float = 0.0, shift_v: float = 0.0, distortion: Distortion | None = None
+) -> Float32:
     """Camera-frame rays float32 [3, H, W] with z = 1, through pixel centres moved by a part of a pixel."""
+    if distortion is not None:
+        return _distorted_grid(camera, shift_u, shift_v, distortion)
     x = (np.arange(camera.width_px) + shift_u - camera.cx_px) / camera.fx_px
     y = (np.arange(camera.height_px) + shift_v - camera.cy_px) / camera.fy_px
     rays = np.ones((3, camera.height_px, camera.width_px), dtype=np.float32)
@@ -56,22 +62,36 @@ def ray_grid(camera: PinholeCamera, shift_u: float = 0.0, shift_v: float = 0.0) 
     return rays
 
 
-def visible_windows(posed: PosedWorld, camera: PinholeCamera, T_world_camera: Float64) -> npt.NDArray[np.int64]:
+@lru_cache(maxsize=32)  # six cameras of four samples each; the iteration behind it is slow
+def _distorted_grid(camera: PinholeCamera, shift_u: float, shift_v: float, distortion: Distortion) -> Float32:
+    moved = replace(camera, cx_px=camera.cx_px - shift_u, cy_px=camera.cy_px - shift_v)
+    rays = np.ascontiguousarray(np.moveaxis(distorted_rays(moved, distortion), 2, 0))
+    rays.flags.writeable = False
+    return rays
+
+
+def visible_windows(
+    posed: PosedWorld, camera: PinholeCamera, T_world_camera: Float64, distortion: Distortion | None = None
+) -> npt.NDArray[np.int64]:
     """Pixel rectangles int64 [S, 4] (v0, v1, u0, u1) outside which a solid cannot be seen; empty when it is behind.
 
     Args:
         posed: the world at one instant.
         camera: pinhole camera.
         T_world_camera: float64 [4, 4], optical frame.
+        distortion: of the lens.
     """
     rotation, position = T_world_camera[:3, :3], T_world_camera[:3, 3]
     corners = (posed.corners_world_m() - position) @ rotation  # [S, 8, 3], camera frame
     z = corners[..., 2]
-    safe = np.maximum(z, NEAR_M)
-    u = corners[..., 0] / safe * camera.fx_px + camera.cx_px
-    v = corners[..., 1] / safe * camera.fy_px + camera.cy_px
-    u0, u1 = np.floor(u.min(1)) - 1, np.ceil(u.max(1)) + 2
-    v0, v1 = np.floor(v.min(1)) - 1, np.ceil(v.max(1)) + 2
+    slope = corners[..., :2] / np.maximum(z, NEAR_M)[..., None]
+    low, high = slope.min(1), slope.max(1)
+    if distortion is None:
+        focal, centre = np.array([camera.fx_px, camera.fy_px]), np.array([camera.cx_px, camera.cy_px])
+        (u0, v0), (u1, v1) = np.floor(low * focal + centre).T - 1, np.ceil(high * focal + centre).T + 2
+    else:
+        rays = ray_grid(camera, distortion=distortion)
+        (u0, u1), (v0, v1) = _span(rays[0], low[:, 0], high[:, 0]), _span(rays[1].T, low[:, 1], high[:, 1])
     whole = (z.min(1) <= NEAR_M) | posed.unbounded()
     behind = (z.max(1) <= NEAR_M) & ~posed.unbounded()
     window = np.stack([np.where(whole, 0, v0), np.where(whole, camera.height_px, v1)], axis=1)
@@ -82,6 +102,19 @@ def visible_windows(posed: PosedWorld, camera: PinholeCamera, T_world_camera: Fl
     return window.astype(np.int64)
 
 
+def _span(slopes: Float32, low: Float64, high: Float64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First column, and the one behind the last, that may have rays between two slopes; a pixel of margin included.
+
+    Args:
+        slopes: float32 [H, W], growing from column to column.
+        low, high: float64 [S].
+    """
+    largest_so_far = np.maximum.accumulate(slopes.max(0))
+    smallest_from_here = np.minimum.accumulate(slopes.min(0)[::-1])[::-1]
+    first = np.searchsorted(largest_so_far, low, side="left") - 2
+    return first, np.searchsorted(smallest_from_here, high, side="right") + 2
+
+
 def render(
     world: World,
     camera: PinholeCamera,
@@ -89,6 +122,7 @@ def render(
     time_s: float = 0.0,
     samples: int = 2,
     shadows: bool = True,
+    distortion: Distortion | None = None,
 ) -> Rendering:
     """Render a view.
 
@@ -99,23 +133,25 @@ def render(
         time_s: instant at which moving things are looked at.
         samples: colour samples per pixel, 1..4; the first lies at the pixel's centre.
         shadows: whether the sun casts shadows.
+        distortion: of the lens; rays are cast through the raw image's pixels, so its depth is exact too.
 
     Returns:
         A Rendering; its depth is exact.
 
     Raises:
         ConfigError: on an unsupported number of samples.
+        DataError: a lens that folds back within the image.
     """
     if not 1 <= samples <= len(_SUBPIXEL):
         raise ConfigError(f"samples: expected 1..{len(_SUBPIXEL)}, got {samples}")
     posed = world.at(time_s)
-    windows = visible_windows(posed, camera, T_world_camera)
+    windows = visible_windows(posed, camera, T_world_camera, distortion)
     rotation = T_world_camera[:3, :3].astype(np.float32)
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
     reached: npt.NDArray[np.bool_] | None = None
     first: Hits | None = None
     for shift in _SUBPIXEL[:samples]:
-        grid = ray_grid(camera, *shift)
+        grid = ray_grid(camera, *shift, distortion)
         directions = (rotation @ grid.reshape(3, -1)).reshape(grid.shape)
         hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows)
         sample, reached = _shade(world, posed, camera, T_world_camera[:3, 3], directions, hits, shadows, reached)
@@ -124,7 +160,7 @@ def render(
     assert first is not None  # samples >= 1
     image = np.clip(colour / samples, 0.0, 1.0) ** np.float32(1.0 / 2.2)
     depth = np.where(first.solid >= 0, first.distance, np.float32(np.nan))
-    rays = (rotation @ ray_grid(camera).reshape(3, -1)).reshape(grid.shape)
+    rays = (rotation @ ray_grid(camera, distortion=distortion).reshape(3, -1)).reshape(grid.shape)
     points = T_world_camera[:3, 3].astype(np.float32)[:, None, None] + rays * np.nan_to_num(depth)
     pixels = np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8)
     return Rendering(pixels, depth.astype(np.float32), first.solid, semantic_labels(world, first.solid, points))
@@ -147,7 +183,7 @@ def semantic_labels(world: World, solid: npt.NDArray[np.int32], points_world_m: 
     return labels
 
 
-def _surface(
+def surface_at(
     posed: PosedWorld, solid: npt.NDArray[np.int32], points_world: Float32
 ) -> tuple[Float32, Float32, Float32]:
     """Local points [3, N] (m), outward normals [3, N] (world) and face coordinates [2, N] (m) of surface points."""
@@ -204,7 +240,7 @@ def _shade(
         index, reach = solid[struck], hits.distance.reshape(-1)[struck]
         ray, ray_length = flat[:, struck], length[struck]
         points = position.astype(np.float32)[:, None] + ray * reach
-        local, normal, uv = _surface(posed, index, points)
+        local, normal, uv = surface_at(posed, index, points)
         incidence = np.sum(normal * ray, axis=0) / ray_length
         normal = np.where(incidence > 0, -normal, normal)  # inside of a room, underside of a plane
         footprint = reach * ray_length / np.float32(camera.fx_px) / np.sqrt(np.maximum(np.abs(incidence), 0.05))
