@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supervised depth objectives in log space: an error of 10 % costs the same at 2 m and at 60 m.
+"""Supervised depth objectives. Most live in log space: an error of 10 % costs the same at 2 m and at 60 m.
 
 The network's output is inverse depth at several scales; the truth is depth at full size, NaN where unknown and +inf
 where the sky is. Every function returns one value per image, so that an image can be weighted or left out.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.objectives.masked_mean import mean_where
-from mono_depth_ros.objectives.projection import SMALLEST_INV_DEPTH, at_least_float32
+from mono_depth_ros.objectives.projection import SMALLEST_INV_DEPTH, at_least_float32, known_depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,96 @@ def supervised_depth(inv_depths: tuple[Tensor, ...], truth_depth_m: Tensor, weig
             loss = loss + weights.log_gradient * log_gradient(error, known)
         total = total + share * loss
     return total / sum(weights.scales[: len(inv_depths)])
+
+
+@dataclass(frozen=True, slots=True)
+class PlainSupervision:
+    """One plain error instead of the terms above.
+
+    Attributes:
+        error: "l1", mean |e|; "berhu", L1 for small errors and quadratic above c = berhu_share * max |e| of the image:
+            (e^2 + c^2) / (2 c) (Laina et al., 3DV 2016, arXiv 1606.00373); "silog", sqrt(mean(g^2) - lambda mean(g)^2)
+            of the log error g (Eigen et al. 2014), where depth and inverse depth are the same.
+        of: what the error is measured in: "inv_depth" (1/m), which is PackNet's choice and listens to what is near, or
+            "depth" (m), which listens to what is far.
+        berhu_share: see above.
+        silog_lambda: see above; 0.85 is PackNet-SAN's.
+        silog_factor: the whole SILog is multiplied by it; 10 is PackNet-SAN's.
+        farthest_m: predictions beyond count as this far, but still get the gradient they would have there. Only for
+            errors in metres, whose gradient by inverse depth grows with the square of the depth.
+        scales: weight of each output scale, finest first.
+    """
+
+    error: Literal["l1", "berhu", "silog"] = "silog"
+    of: Literal["inv_depth", "depth"] = "inv_depth"
+    berhu_share: float = 0.2
+    silog_lambda: float = 0.85
+    silog_factor: float = 10.0
+    farthest_m: float = 1000.0
+    scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.error not in ("l1", "berhu", "silog"):
+            raise ConfigError(f"error: expected l1, berhu or silog, got {self.error!r}")
+        if self.of not in ("inv_depth", "depth"):
+            raise ConfigError(f"of: expected inv_depth or depth, got {self.of!r}")
+        if not 0.0 < self.berhu_share <= 1.0 or self.farthest_m <= 0 or not sum(self.scales) > 0:
+            raise ConfigError(
+                f"berhu_share, farthest_m, scales: expected 0..1, > 0 and a sum > 0, got {self.berhu_share}, "
+                f"{self.farthest_m}, {self.scales}"
+            )
+
+
+def berhu(error: Tensor, known: Tensor, share: float) -> Tensor:
+    """Reverse Huber error per image, [B]; the threshold c is a constant."""
+    size = torch.where(known, error, torch.zeros_like(error)).abs()
+    c = share * size.detach().flatten(1).amax(1)[:, None, None, None].clamp_min(1e-12)
+    return mean_where(torch.where(size <= c, size, (size * size + c * c) / (2 * c)), known)
+
+
+def plain_error(inv_depth: Tensor, truth_depth_m: Tensor, options: PlainSupervision) -> Tensor:
+    """One error at one scale.
+
+    Args:
+        inv_depth: float [B, 1, H, W], 1/m.
+        truth_depth_m: float [B, 1, H, W], m; NaN, inf and values <= 0 are left out.
+        options: which.
+
+    Returns:
+        float [B], mean over the known pixels; of an image without any it is 0 with a gradient of 0 (SILog: 1e-3 times
+        its factor, the guard of its root).
+    """
+    if options.error == "silog":
+        error, known = log_error(inv_depth, truth_depth_m)
+        return options.silog_factor * silog(error, known, options.silog_lambda)
+    truth, known = known_depth(truth_depth_m)
+    predicted = at_least_float32(inv_depth).to(truth)
+    if options.of == "depth":
+        limited = predicted.clamp_min(1.0 / options.farthest_m)
+        error = 1.0 / (predicted + (limited - predicted).detach()) - truth
+    else:
+        error = predicted - 1.0 / truth
+    error = torch.where(known, error, torch.zeros_like(error))
+    return mean_where(error.abs(), known) if options.error == "l1" else berhu(error, known, options.berhu_share)
+
+
+def plain_supervision(inv_depths: tuple[Tensor, ...], truth_depth_m: Tensor, options: PlainSupervision) -> Tensor:
+    """One error over the scales.
+
+    Args:
+        inv_depths: float [B, 1, H / 2^s, W / 2^s], finest first, 1/m, or all at full size.
+        truth_depth_m: float [B, 1, H, W]; a coarse cell is compared with the truth at its middle pixel.
+        options: which error, and the weights of the scales.
+
+    Returns:
+        float [B], weighted mean over the scales.
+    """
+    total = at_least_float32(inv_depths[0]).new_zeros(len(truth_depth_m))
+    for inv_depth, share in zip(inv_depths, options.scales, strict=False):
+        step = truth_depth_m.shape[-2] // inv_depth.shape[-2]
+        truth = truth_depth_m[:, :, step // 2 :: step, step // 2 :: step]
+        total = total + share * plain_error(inv_depth, truth, options)
+    return total / sum(options.scales[: len(inv_depths)])
 
 
 def depth_at_points(inv_depth: Tensor, bvu: Tensor, depth_m: Tensor, batch: int) -> Tensor:

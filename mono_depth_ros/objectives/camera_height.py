@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera height: the ground plane in the predicted depth has to lie as far below the camera as it does in truth.
+
+Ground pixels are those of the lower image whose surface normal points up (the idea of DNet, Xue et al., IROS 2020,
+arXiv 2004.01024); a plane n . P + h = 0 is fitted to them by reweighted least squares. Plane and weights are constants;
+the gradient flows through log h = sum_i w_i log(-n . P_i) / sum_i w_i, P_i = D_i K^-1 u_i, whose derivative by log D_i
+is w_i / sum w: it scales the ground and does not tilt it. The objective is |log(h / h_real)|. No true depth enters.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.objectives.projection import full_precision, known_depth, ray_map
+
+# Width of the weights in log distance, fit after fit: wide enough for a first plane that is a bit tilted, narrow
+# enough at the end that a kerb does not raise a road.
+_WIDTHS = (0.4, 0.2, 0.1, 0.05, 0.05, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class GroundOptions:
+    """What may be ground.
+
+    Attributes:
+        lowest_share: share of the image's rows, from the bottom, in which ground is looked for.
+        normal_tilt_rad: largest angle between a pixel's normal and up; pi looks at the lower image alone.
+        plane_tilt_rad: largest angle between the fitted plane's normal and up; a plane beyond is no ground.
+        normal_step_px: distance of the neighbours from which a normal is made.
+        smallest_share: share of the image's pixels that must lie on the plane; below it the height is unknown.
+    """
+
+    lowest_share: float = 0.6
+    normal_tilt_rad: float = math.radians(25.0)
+    plane_tilt_rad: float = math.radians(15.0)
+    normal_step_px: int = 2
+    smallest_share: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("lowest_share", "smallest_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name}: expected a share, 0..1, got {getattr(self, name)}")
+        for name in ("normal_tilt_rad", "plane_tilt_rad"):
+            if not 0.0 < getattr(self, name) <= math.pi:
+                raise ConfigError(f"{name}: expected 0..pi, got {getattr(self, name)}")
+        if self.normal_step_px < 1:
+            raise ConfigError(f"normal_step_px: expected 1 or more, got {self.normal_step_px}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraHeight:
+    """What the ground says.
+
+    Args:
+        loss: float [B], |log(height / real)|; 0 where either is unknown.
+        height_m: float [B], height of the camera over the ground in the predicted depth, no gradient; NaN unknown.
+        up_camera: float [B, 3], normal of the ground in the camera's frame; the prior where the height is unknown.
+        ground: bool [B, 1, H, W], pixels that lie on it.
+    """
+
+    loss: Tensor
+    height_m: Tensor
+    up_camera: Tensor
+    ground: Tensor
+
+
+def surface_normals(points_m: Tensor, step_px: int) -> tuple[Tensor, Tensor]:
+    """Normals of a depth map from the points left, right, above and below, towards the camera.
+
+    Args:
+        points_m: float [B, 3, H, W], optical frame.
+        step_px: how far away those points are.
+
+    Returns:
+        Unit normals [B, 3, H, W], and bool [B, 1, H, W] where there is one: not at the image's edge.
+    """
+    inner = points_m[..., step_px:-step_px, step_px:-step_px]
+    along_u = points_m[..., step_px:-step_px, 2 * step_px :] - points_m[..., step_px:-step_px, : -2 * step_px]
+    along_v = points_m[..., 2 * step_px :, step_px:-step_px] - points_m[..., : -2 * step_px, step_px:-step_px]
+    normal = torch.linalg.cross(along_v, along_u, dim=1)  # x right, y down: level ground gives (0, -1, 0)
+    length = torch.linalg.vector_norm(normal, dim=1, keepdim=True)
+    whole = torch.zeros_like(points_m)
+    whole[..., step_px:-step_px, step_px:-step_px] = normal / length.clamp_min(torch.finfo(length.dtype).tiny)
+    there = torch.zeros_like(points_m[:, :1], dtype=torch.bool)
+    there[..., step_px:-step_px, step_px:-step_px] = (length > 0) & (inner[:, 2:] > 0)
+    return whole, there
+
+
+def _candidates(points_m: Tensor, known: Tensor, up: Tensor, options: GroundOptions) -> Tensor:
+    """Pixels that may be ground, bool [B, 1, H, W]."""
+    height, width = points_m.shape[-2:]
+    below = (points_m * up).sum(1, keepdim=True) < 0
+    rows = torch.arange(height, device=points_m.device)[:, None] >= height * (1.0 - options.lowest_share)
+    maybe = known & below & rows
+    step = options.normal_step_px
+    if options.normal_tilt_rad >= math.pi or min(height, width) <= 2 * step:
+        return maybe
+    normal, there = surface_normals(points_m, step)
+    # A normal is only as good as the depth it is made of.
+    unknown = torch.nn.functional.max_pool2d((~known).float(), 2 * step + 1, 1, step) > 0
+    level = (normal * up).sum(1, keepdim=True) >= math.cos(options.normal_tilt_rad)
+    return maybe & there & ~unknown & level
+
+
+def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Plane m . P = 1 through the candidates, m = -n / h.
+
+    Each pixel counts by the relative error of its distance, with Cauchy weights 1 / (1 + (log ratio / width)^2).
+
+    Args:
+        points_m: [B, 3, H, W].
+        candidates: bool [B, 1, H, W].
+        up: [B, 3, 1, 1], unit.
+
+    Returns:
+        Unit vector down, -n, [B, 3]; and weights [B, 1, H, W] in 0..1.
+    """
+    fits = candidates.to(points_m.dtype)
+    height = -(points_m * up).sum(1, keepdim=True)
+    middle = torch.where(candidates, height, torch.nan).flatten(1).nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-6)
+    points = points_m / middle[:, None, None, None]  # the same fit at every scale of the depth
+    m = -up.flatten(1)
+    ridge = 1e-9 * torch.eye(3, dtype=torch.float64, device=points.device)
+    for width in _WIDTHS:
+        ratio = (points * m[..., None, None]).sum(1, keepdim=True)  # 1 on the plane
+        residual = torch.log(torch.where(candidates, ratio, torch.ones_like(ratio)).clamp_min(1e-6))
+        fits = candidates / (1.0 + (residual / width).square())
+        flat, weight = points.flatten(2), fits.flatten(2)
+        moment = ((flat * weight) @ flat.transpose(1, 2)).double() / flat.shape[-1] + ridge
+        m = torch.linalg.solve(moment, (flat * weight).sum(2).double() / flat.shape[-1]).to(points)
+    return torch.nn.functional.normalize(m, dim=1), fits
+
+
+def camera_height_loss(
+    depth_m: Tensor,
+    K: Tensor,
+    real_height_m: Tensor,
+    options: GroundOptions | None = None,
+    up_camera: Tensor | None = None,
+    usable: Tensor | None = None,
+) -> CameraHeight:
+    """Height of the camera in the predicted depth against the real one.
+
+    Args:
+        depth_m: float [B, 1, H, W], predicted; NaN, inf and values <= 0 are left out.
+        K: float [B, 3, 3], pixels, at that size.
+        real_height_m: float [B], of the optical centre over the ground; NaN where unknown.
+        options: what may be ground.
+        up_camera: float [B, 3], direction away from the ground in the optical frame as far as it is known (from the
+            mounting, or from gravity); (0, -1, 0), a level camera, without it.
+        usable: bool [B, 1, H, W], False where the image shows the robot itself; None: everywhere.
+
+    Returns:
+        CameraHeight. A depth that is twice as far everywhere gives exactly twice the height.
+    """
+    options = options or GroundOptions()
+    depth, known = known_depth(depth_m)
+    known = known if usable is None else known & usable
+    points = depth * ray_map(K, depth)
+    prior = points.new_tensor([[0.0, -1.0, 0.0]]).expand(len(points), 3) if up_camera is None else up_camera.to(points)
+    prior = torch.nn.functional.normalize(prior, dim=1)
+    with torch.no_grad(), full_precision(points):
+        candidates = _candidates(points, known, prior[..., None, None], options)
+        down, weight = _fit_plane(points, candidates, prior[..., None, None])
+        ground = weight > 0.5
+        enough = ground.flatten(1).float().mean(1) >= options.smallest_share
+        found = enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))
+        ground = ground & found[:, None, None, None]
+    distance = (points * down[..., None, None]).sum(1, keepdim=True)
+    weight = torch.where(ground & (distance > 0), weight, torch.zeros_like(weight))
+    log_distance = torch.log(torch.where(weight > 0, distance, torch.ones_like(distance)))
+    log_height = (weight * log_distance).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1e-6)
+    real = real_height_m.to(log_height)
+    scored = found & torch.isfinite(real) & (real > 0)
+    error = (log_height - torch.log(torch.where(scored, real, torch.ones_like(real)))).abs()
+    return CameraHeight(
+        loss=torch.where(scored, error, torch.zeros_like(error)),
+        height_m=torch.where(found, log_height.detach().exp(), torch.nan),
+        up_camera=torch.where(found[:, None], -down, prior),
+        ground=ground,
+    )
