@@ -92,6 +92,39 @@ def interpolate_rigid(T_w_a: RigidTransform, T_w_b: RigidTransform, fraction: fl
     return T_w_x
 
 
+def extrapolate_rigid(T_w_a: RigidTransform, T_w_b: RigidTransform, fraction: float) -> RigidTransform:
+    """The pose ``fraction`` of the way from a to b *beyond* b, at the constant body twist that led from a to b.
+
+    A body that turns while it drives goes on along its circle: the exponential map of SE(3).
+
+    >>> quarter = rigid_from_quaternion([1.0, 1.0, 0.0], [0.0, 0.0, 0.5**0.5, 0.5**0.5])  # a quarter turn to the left
+    >>> (extrapolate_rigid(np.eye(4), quarter, 1.0)[:3, 3].round(6) + 0.0).tolist()
+    [0.0, 2.0, 0.0]
+    """
+    T_a_b = invert_rigid(T_w_a) @ T_w_b
+    vector = _vector_from_rotation(T_a_b[:3, :3])
+    velocity = np.linalg.solve(_left_jacobian(vector), T_a_b[:3, 3])
+    T_b_x = np.eye(4)
+    T_b_x[:3, :3] = _rotation_from_vector(fraction * vector)
+    T_b_x[:3, 3] = _left_jacobian(fraction * vector) @ (fraction * velocity)
+    T_w_x: RigidTransform = T_w_b @ T_b_x
+    return T_w_x
+
+
+def _left_jacobian(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64 [3, 3]: takes a body's velocity to its displacement while it turns by ``vector`` (rad)."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    if angle < 1e-6:
+        near_zero: npt.NDArray[np.float64] = np.eye(3) + 0.5 * cross
+        return near_zero
+    jacobian: npt.NDArray[np.float64] = (
+        np.eye(3) + (1.0 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
+    )
+    return jacobian
+
+
 def _vector_from_rotation(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Axis times angle (rad) of a rotation of less than half a turn."""
     skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])

@@ -80,7 +80,7 @@ class DepthPipeline:
         fit = fit_to_network(snapshot.image_rgb, snapshot.camera, contract)
         clock.lap("resize")
         sparse = _points_in_view(snapshot, fit.camera)
-        decision = self._decide(sparse, snapshot.points_age_s)
+        decision = self._decide(sparse, snapshot)
         clock.lap("project")
         used = sparse if decision.mode is Mode.COMPLETION else None
         depth_m = infer_depth(self._engine, fit, used)
@@ -102,10 +102,12 @@ class DepthPipeline:
             sensors=snapshot.sensors,
         )
 
-    def _decide(self, sparse: SparseDepth | None, points_age_s: float | None) -> DialDecision:
+    def _decide(self, sparse: SparseDepth | None, snapshot: SensorSnapshot) -> DialDecision:
         if not self._engine.contract.completes:
             return DialDecision(Mode.PREDICTION, Reason.MODEL_PREDICTS_ONLY)
-        decision, self._dial = decide(None if sparse is None else len(sparse), points_age_s, self._policy, self._dial)
+        points = None if sparse is None else len(sparse)
+        age_s, remembered = snapshot.points_age_s, snapshot.points_remembered
+        decision, self._dial = decide(points, age_s, self._policy, self._dial, remembered)
         return decision
 
 

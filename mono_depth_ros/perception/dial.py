@@ -32,6 +32,8 @@ class DialPolicy:
     Attributes:
         max_points_age_s: COMPLETION ends when the newest usable scan is older than this at the image stamp.
         resume_points_age_s: COMPLETION begins again only at this age or below.
+        max_remembered_age_s: in place of max_points_age_s while the lidar memory carries the points by odometry.
+        resume_remembered_age_s: in place of resume_points_age_s likewise.
         min_points: COMPLETION ends below this number of image cells with a point.
         resume_points: COMPLETION begins again only from this number.
 
@@ -43,12 +45,19 @@ class DialPolicy:
     resume_points_age_s: float = 0.20
     min_points: int = 10
     resume_points: int = 15
+    max_remembered_age_s: float = 1.0
+    resume_remembered_age_s: float = 0.8
 
     def __post_init__(self) -> None:
         if not 0 < self.resume_points_age_s <= self.max_points_age_s:
             raise ConfigError(
                 f"dial: expected 0 < resume_points_age_s <= max_points_age_s, got {self.resume_points_age_s} and "
                 f"{self.max_points_age_s}"
+            )
+        if not 0 < self.resume_remembered_age_s <= self.max_remembered_age_s:
+            raise ConfigError(
+                f"dial: expected 0 < resume_remembered_age_s <= max_remembered_age_s, got "
+                f"{self.resume_remembered_age_s} and {self.max_remembered_age_s}"
             )
         if not 1 <= self.min_points <= self.resume_points:
             raise ConfigError(
@@ -72,7 +81,11 @@ class DialDecision:
 
 
 def decide(
-    points_in_view: int | None, points_age_s: float | None, policy: DialPolicy, state: DialState
+    points_in_view: int | None,
+    points_age_s: float | None,
+    policy: DialPolicy,
+    state: DialState,
+    remembered: bool = False,
 ) -> tuple[DialDecision, DialState]:
     """Sets the dial for one image.
 
@@ -81,6 +94,8 @@ def decide(
         points_age_s: image stamp minus scan stamp; the sign does not matter; None when there is no scan.
         policy: the limits.
         state: what the previous call returned.
+        remembered: whether the lidar memory carried the points by odometry (SensorSnapshot.points_remembered), so that
+            the nearest scan may be as old as the memory reaches.
 
     Returns:
         The decision and the state for the next call.
@@ -91,6 +106,9 @@ def decide(
     """
     completing = state.mode is Mode.COMPLETION
     age_limit_s = policy.max_points_age_s if completing else policy.resume_points_age_s
+    if remembered:
+        remembered_limit_s = policy.max_remembered_age_s if completing else policy.resume_remembered_age_s
+        age_limit_s = max(age_limit_s, remembered_limit_s)
     points_limit = policy.min_points if completing else policy.resume_points
     if points_in_view is None or points_age_s is None:
         decision = DialDecision(Mode.PREDICTION, Reason.NO_POINTS)

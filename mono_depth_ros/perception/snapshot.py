@@ -62,6 +62,9 @@ class SensorSnapshot:
         T_previous_current: camera motion from this image to the previous one, from odometry; None if unknown.
         speed_mps: speed from odometry at the image; None if unknown.
         sensors: health of every input.
+        points_remembered: whether the lidar memory carried the points by odometry, so that they hold for longer.
+        points_from_memory: how many of the points are not of the nearest scan.
+        T_base_camera: where the camera sits above the ground that the base stands on; None if unknown.
     """
 
     stamp_ns: int
@@ -73,6 +76,9 @@ class SensorSnapshot:
     T_previous_current: RigidTransform | None
     speed_mps: float | None
     sensors: tuple[SensorReport, ...]
+    points_remembered: bool = False
+    points_from_memory: int = 0
+    T_base_camera: RigidTransform | None = None
 
 
 @dataclass(frozen=True, slots=True)

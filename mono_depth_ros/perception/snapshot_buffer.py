@@ -5,12 +5,20 @@ message_filters is not used: its synchroniser stops when one topic stops, and a 
 """
 
 import threading
-from collections import deque
 from dataclasses import dataclass
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
+from mono_depth_ros.perception.lidar_memory import (
+    CarriedScan,
+    Float64,
+    LidarScan,
+    MemoryPolicy,
+    ScanUnroller,
+    carry,
+    merge_scans,
+)
 from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTrack
 from mono_depth_ros.perception.sensor_log import SensorLog
 from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorSnapshot, SensorState
@@ -23,25 +31,31 @@ class BufferPolicy:
     Attributes:
         max_points_age_s: a scan farther than this from the image is not used (the dial may be stricter).
         odometry_history_s: odometry kept, seconds before its newest sample.
-        max_odometry_gap_s: longest time that odometry is interpolated or extrapolated over.
+        max_odometry_gap_s: longest time that odometry is interpolated over.
+        max_extrapolation_s: longest time that odometry is carried on beyond its last sample, at constant twist.
         jump_back_s: a stamp this much before the newest one of its input means that time began anew (a looped bag).
-        max_scans: scans kept while images are late.
-        max_points: of one scan; a larger one is refused.
+        max_scans: scans kept while images are late, and for the memory.
+        max_points: of one scan, a larger one is refused; and of all scans that are kept.
+        memory: how earlier scans are carried to an image; None uses the nearest scan only.
     """
 
     max_points_age_s: float = 2.0
     odometry_history_s: float = 5.0
     max_odometry_gap_s: float = 0.3
+    max_extrapolation_s: float = 0.15
     jump_back_s: float = 1.0
-    max_scans: int = 8
+    max_scans: int = 32
     max_points: int = 5_000_000
+    memory: MemoryPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scan:
-    stamp_ns: int
-    points_lidar_m: Points
-    lidar_frame: str
+class _Found:
+    """Scans for an image, the nearest first, its age, and whether the memory answers for them."""
+
+    scans: tuple[CarriedScan, ...] = ()
+    age_s: float | None = None
+    remembered: bool = False
 
 
 class SnapshotBuffer:
@@ -55,8 +69,10 @@ class SnapshotBuffer:
         self._policy = policy
         self._lock = threading.Lock()
         self._camera: PinholeCamera | None = None
-        self._scans: deque[_Scan] = deque(maxlen=policy.max_scans)
-        self._odometry = OdometryTrack(policy.odometry_history_s, policy.max_odometry_gap_s)
+        self._scans: list[ScanUnroller] = []  # in the order of arrival
+        self._odometry = OdometryTrack(
+            policy.odometry_history_s, policy.max_odometry_gap_s, max_extrapolation_s=policy.max_extrapolation_s
+        )
         self._T_camera_lidar: dict[str, RigidTransform] = {}
         self._T_base_camera: RigidTransform | None = None
         self._extrinsics_error = ""
@@ -69,21 +85,33 @@ class SnapshotBuffer:
             self._camera = camera
             self._logs["camera_info"].receive(stamp_ns)
 
-    def add_points(self, stamp_ns: int, points_lidar_m: Points, lidar_frame: str) -> None:
-        """Keeps a scan, float32 [N, 3] in ``lidar_frame``.
+    def add_points(
+        self, stamp_ns: int, points_lidar_m: Points, lidar_frame: str, time_offset_s: Float64 | None = None
+    ) -> None:
+        """Keeps a scan.
+
+        Args:
+            stamp_ns: of the message.
+            points_lidar_m: float32 [N, 3] in ``lidar_frame``.
+            lidar_frame: name of that frame.
+            time_offset_s: float64 [N], time of each point after the stamp; None when the driver tells none.
 
         Raises:
-            DataError: if the shape is another or there are more than ``max_points``.
+            DataError: if a shape is another, an offset no time within a scan, or there are more than ``max_points``.
         """
-        if points_lidar_m.ndim != 2 or points_lidar_m.shape[1] != 3 or len(points_lidar_m) > self._policy.max_points:
+        scan = LidarScan(stamp_ns, points_lidar_m, lidar_frame, time_offset_s)
+        if len(points_lidar_m) > self._policy.max_points:
             raise DataError(
                 f"points: expected shape [N, 3] with N <= {self._policy.max_points}, got {list(points_lidar_m.shape)}"
             )
         with self._lock:
-            newest_ns = max((scan.stamp_ns for scan in self._scans), default=None)
+            newest_ns = max((kept.scan.stamp_ns for kept in self._scans), default=None)
             if self._jumped_back(stamp_ns, newest_ns):
                 self._scans.clear()
-            self._scans.append(_Scan(stamp_ns, points_lidar_m, lidar_frame))
+            self._scans.append(ScanUnroller(scan))
+            del self._scans[: -self._policy.max_scans]
+            while sum(len(kept.scan.points_lidar_m) for kept in self._scans) > self._policy.max_points:
+                del self._scans[0]
             self._logs["points"].receive(stamp_ns)
 
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None:
@@ -118,7 +146,7 @@ class SnapshotBuffer:
     def has_points_near(self, stamp_ns: int, tolerance_s: float) -> bool:
         """Whether a scan of this stamp or later (less the tolerance) is there: an image need not wait any more."""
         with self._lock:
-            return any(scan.stamp_ns >= stamp_ns - int(tolerance_s * 1e9) for scan in self._scans)
+            return any(kept.scan.stamp_ns >= stamp_ns - int(tolerance_s * 1e9) for kept in self._scans)
 
     def reject(self, sensor: str, error: str) -> None:
         """Counts a message that could not be read."""
@@ -145,40 +173,100 @@ class SnapshotBuffer:
             camera_report = self._logs["camera_info"].report(
                 camera_state, None, problem is None, "in_use" if problem is None else problem[0]
             )
-            points, age_s, points_report = self._points_at(stamp_ns)
+            found, points_report = self._points_at(stamp_ns)
             motion, speed_mps, odometry_report = self._motion_at(stamp_ns, points_report)
             sensors = (camera_report, points_report, odometry_report)
             if problem is not None or camera is None:
                 reason, message = problem or ("no_camera_info", "")
                 return NoSnapshot(stamp_ns, reason, message, sensors)
             self._last_image_ns = stamp_ns
-        return SensorSnapshot(stamp_ns, camera_frame, image_rgb, camera, points, age_s, motion, speed_mps, sensors)
+            T_base_camera = self._T_base_camera
+        nearest = found.scans[0] if found.scans else None
+        points = None if nearest is None else nearest.points_camera_m
+        from_memory = 0
+        if len(found.scans) > 1 and self._policy.memory is not None:
+            # Outside the lock: callbacks need not wait for this.
+            merged = merge_scans(found.scans, camera, self._policy.memory)
+            points, from_memory = merged.points_camera_m, merged.from_memory
+        return SensorSnapshot(
+            stamp_ns,
+            camera_frame,
+            image_rgb,
+            camera,
+            points,
+            found.age_s,
+            motion,
+            speed_mps,
+            sensors,
+            points_remembered=found.remembered,
+            points_from_memory=from_memory,
+            T_base_camera=T_base_camera,
+        )
 
     def _jumped_back(self, stamp_ns: int, newest_ns: int | None) -> bool:
         return newest_ns is not None and stamp_ns < newest_ns - int(self._policy.jump_back_s * 1e9)
 
-    def _points_at(self, stamp_ns: int) -> tuple[Points | None, float | None, SensorReport]:
-        """The scan nearest in time, in the camera frame at ``stamp_ns``."""
+    def _points_at(self, stamp_ns: int) -> tuple[_Found, SensorReport]:
+        """The scans for an image, in the camera frame at ``stamp_ns``, the nearest in time first."""
         log = self._logs["points"]
         if not self._scans:
-            return None, None, log.report(SensorState.ABSENT, None, False, "no_points")
+            return _Found(), log.report(SensorState.ABSENT, None, False, "no_points")
         # With several LiDARs, a scan of a known frame is worth more than a nearer one that cannot be placed.
-        known = [scan for scan in self._scans if scan.lidar_frame in self._T_camera_lidar]
+        known = [kept for kept in self._scans if kept.scan.lidar_frame in self._T_camera_lidar]
         if not known:
-            frames = sorted({scan.lidar_frame for scan in self._scans})
+            frames = sorted({kept.scan.lidar_frame for kept in self._scans})
             reason = self._extrinsics_error or f"no_extrinsics: no transform from {frames} to the camera"
-            return None, None, log.report(SensorState.INVALID, None, False, reason)
-        scan = min(known, key=lambda kept: abs(kept.stamp_ns - stamp_ns))
-        age_s = (stamp_ns - scan.stamp_ns) * 1e-9
+            return _Found(), log.report(SensorState.INVALID, None, False, reason)
+        known.sort(key=lambda kept: abs(kept.scan.stamp_ns - stamp_ns))
+        nearest = known[0].scan
+        age_s = (stamp_ns - nearest.stamp_ns) * 1e-9
         if abs(age_s) > self._policy.max_points_age_s:
-            return None, age_s, log.report(SensorState.STALE, age_s, False, "points_stale")
-        points_scan_time = transform_points(self._T_camera_lidar[scan.lidar_frame], scan.points_lidar_m)
-        T_image_scan = self._camera_motion(stamp_ns, scan.stamp_ns)
-        if T_image_scan is None:
-            how = "at_image_stamp" if age_s == 0 else "not_motion_compensated"
-            return points_scan_time, age_s, log.report(SensorState.OK, age_s, True, how)
-        points = transform_points(T_image_scan, points_scan_time)
-        return points, age_s, log.report(SensorState.OK, age_s, True, "motion_compensated")
+            return _Found(age_s=age_s), log.report(SensorState.STALE, age_s, False, "points_stale")
+        carried = self._carry(known[0], stamp_ns)
+        if carried is None:
+            points = transform_points(self._T_camera_lidar[nearest.lidar_frame], nearest.points_lidar_m)
+            how = (
+                "at_image_stamp"
+                if age_s == 0
+                else f"not_motion_compensated: {self._why_not_carried(known[0], stamp_ns)}"
+            )
+            return _Found((CarriedScan(age_s, points),), age_s), log.report(SensorState.OK, age_s, True, how)
+        scans = [CarriedScan(age_s, carried[0]), *self._remembered(known[1:], stamp_ns)]
+        how = "motion_compensated_per_point" if carried[1] else "motion_compensated"
+        how += f", lidar_memory of {len(scans)} scans" if len(scans) > 1 else ""
+        memory = self._policy.memory
+        remembered = memory is not None and abs(age_s) <= memory.memory_s
+        return _Found(tuple(scans), age_s, remembered), log.report(SensorState.OK, age_s, True, how)
+
+    def _remembered(self, scans: list[ScanUnroller], stamp_ns: int) -> list[CarriedScan]:
+        """Scans within the memory, in the given order, that odometry carries to ``stamp_ns``."""
+        memory = self._policy.memory
+        if memory is None:
+            return []
+        carried = []
+        in_memory = 0
+        for kept in scans:
+            age_s = (stamp_ns - kept.scan.stamp_ns) * 1e-9
+            # Points out of view count too: a scan of so many needs no help from before.
+            if abs(age_s) > memory.memory_s or in_memory > 10 * memory.max_points:
+                break
+            found = self._carry(kept, stamp_ns)
+            if found is not None:
+                carried.append(CarriedScan(age_s, found[0]))
+                in_memory += len(found[0])
+        return carried
+
+    def _carry(self, kept: ScanUnroller, stamp_ns: int) -> tuple[Points, bool] | None:
+        if self._T_base_camera is None:
+            return None
+        T_camera_lidar = self._T_camera_lidar[kept.scan.lidar_frame]
+        return carry(kept, T_camera_lidar, self._T_base_camera, self._odometry, stamp_ns)
+
+    def _why_not_carried(self, kept: ScanUnroller, stamp_ns: int) -> str:
+        if self._T_base_camera is None:
+            return "no_extrinsics of the base"
+        gap = self._odometry.gap_at(stamp_ns) or self._odometry.gap_at(kept.scan.stamp_ns)
+        return "" if gap is None else gap.value
 
     def _camera_motion(self, stamp_to_ns: int, stamp_from_ns: int) -> RigidTransform | None:
         """T_to_from of the camera between two stamps; None when odometry or the camera's place is unknown."""
@@ -200,11 +288,12 @@ class SnapshotBuffer:
         if newest_ns is None:
             return None, None, log.report(SensorState.ABSENT, None, False, "no_odometry")
         age_s = (stamp_ns - newest_ns) * 1e-9
-        if self._odometry.pose_at(stamp_ns) is None:
-            return None, None, log.report(SensorState.STALE, age_s, False, "no_odometry_at_image")
+        gap = self._odometry.gap_at(stamp_ns)
+        if gap is not None:
+            return None, None, log.report(SensorState.STALE, age_s, False, f"no_odometry_at_image: {gap.value}")
         motion = None if self._last_image_ns is None else self._camera_motion(self._last_image_ns, stamp_ns)
         speed_mps = self._odometry.speed_at(stamp_ns)
-        used = points_report.reason == "motion_compensated"
+        used = points_report.reason.startswith("motion_compensated")
         reason = "carries_points" if used else "nothing_to_carry"
         if self._T_base_camera is None:
             reason = "no_extrinsics: no transform from the camera to the base"

@@ -57,7 +57,7 @@ def test_without_odometry_points_are_used_as_they_are_and_the_report_says_so():
     buffer.add_points(START_NS, SCAN, "lidar")
     snapshot = snapshot_at(buffer, 50)
     np.testing.assert_allclose(snapshot.points_camera_m, [[0, 0, 10], [-1, -0.5, 20]], atol=1e-6)
-    assert report(snapshot, "points").reason == "not_motion_compensated"
+    assert report(snapshot, "points").reason == "not_motion_compensated: no_odometry"
     assert report(snapshot, "odometry").state is SensorState.ABSENT
 
 
@@ -159,3 +159,33 @@ def test_rates_come_from_stamps():
     for step in range(5):
         buffer.add_points(START_NS + step * 100 * MS, SCAN, "lidar")
     assert report(snapshot_at(buffer, 400), "points").rate_hz == pytest.approx(10.0)
+
+
+def test_points_carried_from_their_own_times_lie_on_one_wall():
+    # A robot drives at 12 m/s towards a wall; the scan takes 0.1 s and its points shrink with the way.
+    buffer = buffer_with_calibration()
+    drive(buffer, speed_mps=12.0)
+    offset_s = np.linspace(-0.05, 0.05, 11)
+    scan = np.zeros((11, 3), np.float32)
+    scan[:, 0] = 20.0 - 12.0 * offset_s
+    scan[:, 1] = np.linspace(-2, 2, 11)
+    buffer.add_points(START_NS + 1000 * MS, scan, "lidar", offset_s)
+    snapshot = snapshot_at(buffer, 1050)
+    np.testing.assert_allclose(snapshot.points_camera_m[:, 2], 19.4, atol=1e-3)
+    assert report(snapshot, "points").reason == "motion_compensated_per_point"
+
+
+@pytest.mark.parametrize("offset_s", [np.zeros(3), np.array([0.0, np.nan]), np.array([0.0, 5e7])])
+def test_point_times_that_cannot_be_are_refused(offset_s):
+    with pytest.raises(DataError, match="time_offset_s"):
+        buffer_with_calibration().add_points(START_NS, SCAN, "lidar", offset_s)
+
+
+def test_odometry_that_ended_is_named_and_points_are_used_as_they_are():
+    buffer = buffer_with_calibration()
+    drive(buffer, speed_mps=12.0)
+    buffer.add_points(START_NS + 2100 * MS, SCAN, "lidar")
+    near, far = snapshot_at(buffer, 2140), snapshot_at(buffer, 2200)
+    assert report(near, "points").reason == "motion_compensated"
+    assert report(far, "points").reason == "not_motion_compensated: odometry_ended"
+    assert report(far, "odometry").reason == "no_odometry_at_image: odometry_ended"
