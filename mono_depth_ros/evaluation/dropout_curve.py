@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the error of one model grows as its LiDAR fades, beside what needs no learning."""
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,26 +10,26 @@ import numpy as np
 from mono_depth_ros.datasets.scan_history import ImageWithScans
 from mono_depth_ros.errors import DataError, ModelContractError
 from mono_depth_ros.evaluation.baselines import classical_depth, nearest_point_depth
-from mono_depth_ros.evaluation.evaluate import (
+from mono_depth_ros.evaluation.fading_sweeps import AGE_AS_IS, AGE_CARRIED, FadingImage, FadingPlan, Sweep
+from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
     COMPLETION_NETWORK,
+    METHODS,
     NEAREST,
     PREDICTION,
     PREDICTION_MEDIAN_SCALED,
-    ScoringPolicy,
     median_scale,
-    resample_depth,
 )
-from mono_depth_ros.evaluation.fading_sweeps import AGE_AS_IS, AGE_CARRIED, FadingImage, FadingPlan, Sweep
 from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
+from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
+from mono_depth_ros.evaluation.scoring import resampled, scaled_and_clipped
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.anchoring import anchor_to_points
 from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
 from mono_depth_ros.perception.dial import DialPolicy, DialState, Mode, decide
 
-METHODS = (PREDICTION, PREDICTION_MEDIAN_SCALED, COMPLETION, COMPLETION_NETWORK, NEAREST, CLASSICAL)
 WATCHED_METHODS = {COMPLETION: "completion", COMPLETION_NETWORK: "completion by the network alone"}
 WATCHED_METRICS = ("abs_rel", "rmse")
 # Added points may make an error this much worse before it is called a fault.
@@ -124,7 +125,7 @@ def measure_dropout_curve(
         raise ModelContractError(
             f"model {engine.contract.name}: expected one that completes, got one that predicts only"
         )
-    policy = ScoringPolicy(max_depth_m=plan.max_depth_m)
+    protocol = dataclasses.replace(PLAIN, max_truth_m=plan.max_depth_m, clip_max_m=plan.max_depth_m)
     gathered = {(sweep.name, value): _Gathered() for sweep in plan.sweeps() for value in sweep.values}
     count = truth_pixels = without_truth = 0
     for image in images:
@@ -132,7 +133,7 @@ def measure_dropout_curve(
         if not fading.held_out.cells.any():
             without_truth += 1
             continue
-        scorer = _ImageScorer(image, fading, engine, policy)
+        scorer = _ImageScorer(image, fading, engine, protocol)
         for (sweep, value), found in gathered.items():
             found.add(scorer.score(fading.points(sweep, value), value if sweep in (AGE_CARRIED, AGE_AS_IS) else 0.0))
             if on_value is not None:
@@ -227,21 +228,21 @@ class _Gathered:
 class _ImageScorer:
     """Scores any set of points of one image; the prediction is made once."""
 
-    def __init__(self, image: ImageWithScans, fading: FadingImage, engine: Engine, policy: ScoringPolicy) -> None:
-        self._engine, self._policy = engine, policy
+    def __init__(self, image: ImageWithScans, fading: FadingImage, engine: Engine, protocol: Protocol) -> None:
+        self._engine, self._protocol = engine, protocol
         self._camera, self._held_out = fading.truth_camera, fading.held_out
         self._fit: FitToNetwork = fit_to_network(image.image_rgb, image.camera, engine.contract)
         self._network_prediction_m: DepthMap = infer_depth(engine, self._fit, None)
-        self._predicted_m = resample_depth(self._network_prediction_m, self._fit.camera, self._camera)
+        self._predicted_m = resampled(self._network_prediction_m, self._fit.camera, self._camera)
         self._prediction = self._score(self._predicted_m)
 
     def score(self, points_camera_m: Points, age_s: float) -> _Scored:
         metrics = {PREDICTION: self._prediction}
         given = project_points(points_camera_m, self._fit.camera)
         completed_m = infer_depth(self._engine, self._fit, given) if len(given) else self._network_prediction_m
-        metrics[COMPLETION_NETWORK] = self._score(resample_depth(completed_m, self._fit.camera, self._camera))
+        metrics[COMPLETION_NETWORK] = self._score(resampled(completed_m, self._fit.camera, self._camera))
         anchored_m = anchor_to_points(completed_m, given)
-        metrics[COMPLETION] = self._score(resample_depth(anchored_m, self._fit.camera, self._camera))
+        metrics[COMPLETION] = self._score(resampled(anchored_m, self._fit.camera, self._camera))
         sparse = project_points(points_camera_m, self._camera)
         if len(sparse):
             ratio = np.float32(median_scale(self._predicted_m, sparse))
@@ -252,5 +253,5 @@ class _ImageScorer:
         return _Scored(metrics, len(given), decision.mode is Mode.COMPLETION)
 
     def _score(self, depth_m: DepthMap) -> DepthMetrics:
-        scored_m = np.clip(depth_m[self._held_out.cells], self._policy.min_depth_m, self._policy.max_depth_m)
+        scored_m = scaled_and_clipped(depth_m[self._held_out.cells], 1.0, self._protocol)
         return depth_metrics(scored_m, self._held_out.truth_m)

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.dropout_curve import METHODS, CurvePoint, DropoutCurve, Finding
-from mono_depth_ros.evaluation.evaluate import (
+from mono_depth_ros.evaluation.dropout_curve import CurvePoint, DropoutCurve, Finding
+from mono_depth_ros.evaluation.fading_sweeps import AGE_AS_IS, AGE_CARRIED, BEAMS, POINTS, Sweep
+from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
     COMPLETION_NETWORK,
+    METHODS,
     NEAREST,
     PREDICTION,
     PREDICTION_MEDIAN_SCALED,
 )
-from mono_depth_ros.evaluation.fading_sweeps import AGE_AS_IS, AGE_CARRIED, BEAMS, POINTS, Sweep
 from mono_depth_ros.evaluation.metrics import DepthMetrics
 from mono_depth_ros.perception.dial import DialPolicy
 

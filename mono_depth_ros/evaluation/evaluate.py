@@ -1,161 +1,245 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores a model and two baselines against dense truth, every method on the same pixels of the same images."""
+"""Scores a model and two baselines against truth by a protocol, every method on the same pixels of the same images."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from mono_depth_ros.datasets.sample import DepthSample
-from mono_depth_ros.errors import ConfigError, DataError
-from mono_depth_ros.evaluation.baselines import classical_depth, nearest_point_depth
-from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
-from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.evaluation.method_depths import NetworkDepths, method_depths, prepared, run_network
+from mono_depth_ros.evaluation.metrics import depth_metrics
+from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
+from mono_depth_ros.evaluation.sample_stream import time_steps
+from mono_depth_ros.evaluation.score_slices import SCORED, ratio_counts, slices_of
+from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, StepScore
+from mono_depth_ros.evaluation.scoring import Mask, median_factor, scaled_and_clipped, scored_pixels
+from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
-from mono_depth_ros.inference.anchoring import anchor_to_points
-from mono_depth_ros.inference.pipeline import Engine, fit_to_network, infer_depth
+from mono_depth_ros.inference.pipeline import Engine
 
-PREDICTION = "prediction"
-PREDICTION_MEDIAN_SCALED = "prediction_median_scaled"
-COMPLETION = "completion"
-COMPLETION_NETWORK = "completion_network"
-NEAREST = "nearest"
-CLASSICAL = "classical"
+# Time steps that are read before they are needed, and that wait for their scores: a bound on memory.
+_READ_AHEAD = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ScoringPolicy:
-    """Which pixels count, and how predictions are limited before they are compared.
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageDepths:
+    """What one image was scored with, for pictures.
 
     Attributes:
-        max_depth_m: truth beyond this is left out, and predictions are clipped to it.
-        min_depth_m: predictions are clipped to at least this.
-
-    Raises:
-        ConfigError: the limits are not 0 < min < max.
+        sample: prepared.
+        truth_m: float32 [H, W], NaN where unknown.
+        scored: bool [H, W].
+        sparse: input points on the truth's grid.
+        depths_m: method -> float32 [H, W], scaled and clipped.
+        score: its numbers.
     """
 
-    max_depth_m: float = 80.0
-    min_depth_m: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.min_depth_m < self.max_depth_m < float("inf"):
-            raise ConfigError(
-                f"scoring: expected 0 < min_depth_m < max_depth_m, got {self.min_depth_m} and {self.max_depth_m}"
-            )
+    sample: DepthSample
+    truth_m: DepthMap
+    scored: Mask
+    sparse: SparseDepth
+    depths_m: dict[str, DepthMap]
+    score: ImageScore
 
 
-@dataclass(frozen=True, slots=True)
-class MethodScore:
-    """Mean metrics of one method, and how many images and pixels they rest on."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unscored:
+    """One image before its factors are known."""
 
-    metrics: DepthMetrics
-    images: int
-    pixels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What came out.
-
-    Attributes:
-        scores: method -> score, in the order of the methods; all rest on the same pixels.
-        skipped: images left out because no input point or no truth pixel was in view.
-    """
-
-    scores: dict[str, MethodScore]
-    skipped: int
+    sample: DepthSample
+    truth_m: DepthMap
+    sparse: SparseDepth
+    scored: Mask
+    depths_m: dict[str, DepthMap]
 
 
 def evaluate(
     samples: Iterable[DepthSample],
     engine: Engine | None,
-    policy: ScoringPolicy = ScoringPolicy(),
-    on_image: Callable[[DepthSample], None] | None = None,
+    protocol: Protocol = PLAIN,
+    *,
+    label_names: Mapping[int, str] | None = None,
+    done: Sequence[StepScore] = (),
+    on_step: Callable[[StepScore], None] | None = None,
+    on_image: Callable[[ImageDepths], None] | None = None,
 ) -> Evaluation:
-    """Scores prediction, completion and the baselines.
-
-    The truth's grid is where everything is compared. Pixels where an input point falls are not scored, for any method.
+    """Scores prediction, completion and the baselines; while the engine runs, other threads read and score.
 
     Args:
-        samples: with truth and with sparse points.
+        samples: with truth, with or without sparse points, from the first one that is not in `done`; one camera, or a
+            rig's cameras by time (`sample_stream.by_time`).
         engine: runs the model; None scores the baselines only.
-        policy: limits of depth.
-        on_image: called after each sample, for progress.
+        protocol: what is compared with what.
+        label_names: of the samples' semantic labels.
+        done: steps that are known from an earlier run.
+        on_step: called with each new step, in order, in the thread of the caller.
+        on_image: called with each scored image in another thread, one at a time.
 
     Raises:
-        DataError: a sample has no truth or points, or no image could be scored at all.
+        DataError: no image could be scored, or a sample does not fit the protocol.
     """
-    per_method: dict[str, list[DepthMetrics]] = {}
-    pixels = skipped = 0
-    for sample in samples:
-        if sample.truth_camera is None or sample.truth_depth_m is None or sample.points_camera_m is None:
-            raise DataError(f"sample {sample.name}: expected truth and sparse points, got one without")
-        sparse = project_points(sample.points_camera_m, sample.truth_camera)
-        scored = scored_pixels(sample.truth_depth_m, sparse, policy.max_depth_m)
-        if len(sparse) and scored.any():
-            for method, depth_m in _method_depths(sample, sample.truth_camera, sparse, engine).items():
-                predicted_m = np.clip(depth_m[scored], policy.min_depth_m, policy.max_depth_m)
-                per_method.setdefault(method, []).append(depth_metrics(predicted_m, sample.truth_depth_m[scored]))
-            pixels += int(scored.sum())
-        else:
-            skipped += 1
-        if on_image is not None:
-            on_image(sample)
-    if not per_method:
+    steps = list(done)
+    for step in _scored_steps(samples, engine, protocol, label_names or {}, on_image):
+        steps.append(step)
+        if on_step is not None:
+            on_step(step)
+    evaluation = Evaluation(protocol, tuple(steps))
+    if not evaluation.images:
         raise DataError(
-            f"evaluation: expected at least one image with points and truth in view, got none ({skipped} without); "
-            "are the extrinsics and the stamps of camera and LiDAR right?"
+            f"evaluation: expected at least one image with truth in view, and for the baselines with points, got none "
+            f"({evaluation.skipped} without); are the extrinsics and stamps right? Pixels of input points are "
+            f"{'scored' if protocol.score_inputs else 'not scored: is the whole truth an input?'}"
         )
-    scores = {name: MethodScore(mean_metrics(found), len(found), pixels) for name, found in per_method.items()}
-    return Evaluation(scores, skipped)
+    return evaluation
 
 
-def scored_pixels(truth_depth_m: NDArray[np.float32], sparse: SparseDepth, max_depth_m: float) -> NDArray[np.bool_]:
-    """bool [H,W]: known truth of at most `max_depth_m`, where no input point falls."""
-    with np.errstate(invalid="ignore"):
-        scored = (truth_depth_m > 0) & (truth_depth_m <= max_depth_m)  # False for NaN
-    scored[sparse.rows, sparse.cols] = False
-    return scored
+def read_ahead(
+    steps: Iterable[tuple[DepthSample, ...]], ahead: int = _READ_AHEAD
+) -> Generator[tuple[DepthSample, ...], None, None]:
+    """The same items, each read in another thread before it is asked for; always the same thread, and in order."""
+    source = iter(steps)
+    with ThreadPoolExecutor(1, "read") as reader:
+        waiting: deque[Future[tuple[DepthSample, ...] | None]] = deque()
+        try:
+            while True:
+                while len(waiting) < ahead:
+                    waiting.append(reader.submit(next, source, None))
+                step = waiting.popleft().result()
+                if step is None:
+                    return
+                yield step
+        finally:
+            for future in waiting:
+                future.cancel()
+            # A bag is closed in the thread that opened it.
+            if close := getattr(source, "close", None):
+                reader.submit(close).result()
 
 
-def resample_depth(depth_m: NDArray[np.float32], camera: PinholeCamera, target: PinholeCamera) -> NDArray[np.float32]:
-    """Depth seen by `camera`, on the grid of another camera in the same place; bilinear in depth.
+def _scored_steps(
+    samples: Iterable[DepthSample],
+    engine: Engine | None,
+    protocol: Protocol,
+    label_names: Mapping[int, str],
+    on_image: Callable[[ImageDepths], None] | None,
+) -> Iterator[StepScore]:
+    with ThreadPoolExecutor(1, "score") as scorer:
+        waiting: deque[Future[StepScore]] = deque()
+        steps = read_ahead(time_steps(samples, protocol))
+        try:
+            for step in steps:
+                ready = [prepared(sample, protocol) for sample in step]
+                networks = [None if engine is None else run_network(sample, engine, protocol) for sample in ready]
+                waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image))
+                while len(waiting) > _READ_AHEAD or (waiting and waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            steps.close()
 
-    Beyond the border of `camera` the border value is repeated.
 
-    Returns:
-        float32 [target.height_px, target.width_px].
-    """
+def _score_step(
+    samples: Sequence[DepthSample],
+    networks: Sequence[NetworkDepths | None],
+    protocol: Protocol,
+    label_names: Mapping[int, str],
+    on_image: Callable[[ImageDepths], None] | None,
+) -> StepScore:
+    """All images of a time step, by factors that they share."""
+    unscored = [
+        image
+        for sample, network in zip(samples, networks, strict=True)
+        if (image := _unscored(sample, network, protocol)) is not None
+    ]
+    factors = _factors(unscored, protocol)
+    images = []
+    for image in unscored:
+        depths_m = {
+            method: scaled_and_clipped(depth_m, factors[method], protocol) for method, depth_m in image.depths_m.items()
+        }
+        score = _score_image(image, depths_m, factors, protocol, label_names)
+        images.append(score)
+        if on_image is not None:
+            on_image(ImageDepths(image.sample, image.truth_m, image.scored, image.sparse, depths_m, score))
+    return StepScore(len(samples), tuple(images))
+
+
+def _unscored(sample: DepthSample, network: NetworkDepths | None, protocol: Protocol) -> _Unscored | None:
+    """None where nothing can be scored."""
+    if sample.truth_camera is None or sample.truth_depth_m is None:
+        return None
+    points_m = np.zeros((0, 3), np.float32) if sample.points_camera_m is None else sample.points_camera_m
+    sparse = project_points(points_m, sample.truth_camera)
+    inputs = np.zeros(sample.truth_depth_m.shape, bool)
+    inputs[sparse.rows, sparse.cols] = True
+    scored = scored_pixels(sample.truth_depth_m, protocol, inputs)
+    if not scored.any():
+        return None
+    depths_m = method_depths(sample, sample.truth_camera, sparse, network, protocol)
+    return _Unscored(sample, sample.truth_depth_m, sparse, scored, depths_m) if depths_m else None
+
+
+def _factors(images: Sequence[_Unscored], protocol: Protocol) -> dict[str, float]:
+    """Method -> factor, from the scored pixels of all these images together."""
+    factors: dict[str, float] = {}
+    for method in {name for image in images for name in image.depths_m}:
+        having = [image for image in images if method in image.depths_m]
+        predicted_m = np.concatenate([image.depths_m[method][image.scored] for image in having])
+        truth_m = np.concatenate([image.truth_m[image.scored] for image in having])
+        factors[method] = median_factor(predicted_m, truth_m, protocol)
+    return factors
+
+
+def _score_image(
+    image: _Unscored,
+    depths_m: Mapping[str, DepthMap],
+    factors: Mapping[str, float],
+    protocol: Protocol,
+    label_names: Mapping[int, str],
+) -> ImageScore:
+    sample, truth_m = image.sample, image.truth_m
+    masks = slices_of(
+        truth_m,
+        image.scored,
+        scored_pixels(truth_m, protocol),
+        image.sparse,
+        protocol,
+        _labels_on_truth(sample),
+        label_names,
+    )
+    return ImageScore(
+        name=sample.name,
+        camera_name=sample.camera_name,
+        stamp_ns=sample.stamp_ns,
+        points=len(image.sparse),
+        pixels={name: int(mask.sum()) for name, mask in masks.items()},
+        metrics={
+            name: {method: depth_metrics(depth_m[mask], truth_m[mask]) for method, depth_m in depths_m.items()}
+            for name, mask in masks.items()
+        },
+        factors={method: factors[method] for method in depths_m},
+        ratios={
+            method: tuple(ratio_counts(depth_m[masks[SCORED]], truth_m[masks[SCORED]]))
+            for method, depth_m in depths_m.items()
+        },
+    )
+
+
+def _labels_on_truth(sample: DepthSample) -> npt.NDArray[np.uint8] | None:
+    """Labels at the pixels of the image nearest to those of the truth; never a mean of two."""
+    camera, target = sample.camera, sample.truth_camera
+    if sample.labels is None or target is None:
+        return None
     cols = (np.arange(target.width_px) - target.cx_px) / target.fx_px * camera.fx_px + camera.cx_px
     rows = (np.arange(target.height_px) - target.cy_px) / target.fy_px * camera.fy_px + camera.cy_px
-    map_cols, map_rows = np.meshgrid(cols.astype(np.float32), rows.astype(np.float32))
-    resampled = cv2.remap(depth_m, map_cols, map_rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(resampled, np.float32)
-
-
-def median_scale(depth_m: NDArray[np.float32], sparse: SparseDepth) -> float:
-    """The factor that makes a prediction agree with the points: median of point depth over predicted depth."""
-    return float(np.median(sparse.depth_m / depth_m[sparse.rows, sparse.cols]))
-
-
-def _method_depths(
-    sample: DepthSample, truth_camera: PinholeCamera, sparse: SparseDepth, engine: Engine | None
-) -> dict[str, NDArray[np.float32]]:
-    """method -> depth on the truth's grid, every pixel filled."""
-    depths: dict[str, NDArray[np.float32]] = {}
-    if engine is not None and sample.points_camera_m is not None:
-        fit = fit_to_network(sample.image_rgb, sample.camera, engine.contract)
-        predicted_m = resample_depth(infer_depth(engine, fit, None), fit.camera, truth_camera)
-        depths[PREDICTION] = predicted_m
-        depths[PREDICTION_MEDIAN_SCALED] = predicted_m * np.float32(median_scale(predicted_m, sparse))
-        if engine.contract.completes:
-            given = project_points(sample.points_camera_m, fit.camera)
-            completed_m = infer_depth(engine, fit, given)
-            depths[COMPLETION] = resample_depth(anchor_to_points(completed_m, given), fit.camera, truth_camera)
-            depths[COMPLETION_NETWORK] = resample_depth(completed_m, fit.camera, truth_camera)
-    depths[NEAREST] = nearest_point_depth(sparse)
-    depths[CLASSICAL] = classical_depth(sparse)
-    return depths
+    nearest_rows = np.clip(np.floor(rows + 0.5).astype(np.int64), 0, camera.height_px - 1)
+    nearest_cols = np.clip(np.floor(cols + 0.5).astype(np.int64), 0, camera.width_px - 1)
+    return sample.labels[np.ix_(nearest_rows, nearest_cols)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.bag_samples import scaled_camera
+from mono_depth_ros.datasets.bag_truth import scaled_camera
 from mono_depth_ros.datasets.scan_history import AgedScan, ImageWithScans
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.evaluation.sensor_fading import (

@@ -12,7 +12,6 @@ import pytest
 from mono_depth_ros.datasets.scan_history import AgedScan, ImageWithScans
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
 from mono_depth_ros.evaluation.dropout_curve import (
-    METHODS,
     CurvePoint,
     DropoutCurve,
     measure_dropout_curve,
@@ -20,6 +19,7 @@ from mono_depth_ros.evaluation.dropout_curve import (
 )
 from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
 from mono_depth_ros.evaluation.fading_sweeps import FadingImage, FadingPlan, Sweep
+from mono_depth_ros.evaluation.method_depths import METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points

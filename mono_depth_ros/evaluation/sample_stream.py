@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples on their way into an evaluation: several cameras merged by time, grouped by time step, from a place on."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import cast
+
+from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
+from mono_depth_ros.evaluation.protocols import Protocol, Scaling
+
+# Cameras of one rig are triggered together or within one rotation of its LiDAR.
+TIME_STEP_S = 0.06
+
+
+def by_time(data_sets: Sequence[Iterable[DepthSample]], start: int = 0) -> Iterator[DepthSample]:
+    """The samples of one data set in its order, or of several in the order of their stamps.
+
+    Args:
+        data_sets: one per camera of a rig, each with ascending stamps.
+        start: so many samples are passed over, those of a single data set that can be indexed without reading them.
+    """
+    if len(data_sets) == 1:
+        (samples,) = data_sets
+        if start and hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
+            return _from(cast(DepthSamples, samples), start)
+        return islice(samples, start, None)
+    return islice(heapq.merge(*data_sets, key=lambda sample: sample.stamp_ns), start, None)
+
+
+def time_steps(samples: Iterable[DepthSample], protocol: Protocol) -> Iterator[tuple[DepthSample, ...]]:
+    """Samples that share a factor: those of one time step where the protocol scales a rig, else each alone."""
+    if protocol.scaling is not Scaling.SHARED_MEDIAN:
+        for sample in samples:
+            yield (sample,)
+        return
+    step: list[DepthSample] = []
+    for sample in samples:
+        same_time = step and 0 <= sample.stamp_ns - step[0].stamp_ns <= TIME_STEP_S * 1e9
+        # A camera comes once in a time step, however fast it runs.
+        if step and (not same_time or sample.camera_name in {other.camera_name for other in step}):
+            yield tuple(step)
+            step = []
+        step.append(sample)
+    if step:
+        yield tuple(step)
+
+
+def _from(samples: DepthSamples, start: int) -> Iterator[DepthSample]:
+    return (samples[index] for index in range(start, len(samples)))
