@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic import rendering
+from mono_depth_ros.synthetic import rendering, shading
 from mono_depth_ros.synthetic.random_camera import camera_pose
 from mono_depth_ros.synthetic.rendering import render, visible_windows
 from mono_depth_ros.synthetic.street import random_street
@@ -74,14 +74,15 @@ class Clock:
 @contextmanager
 def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
     """Functions that the renderer calls, exchanged."""
-    before = {name: getattr(rendering, name) for name in functions}
+    places = {name: shading if hasattr(shading, name) else rendering for name in functions}
+    before = {name: getattr(place, name) for name, place in places.items()}
     try:
         for name, function in functions.items():
-            setattr(rendering, name, function)
+            setattr(places[name], name, function)
         yield
     finally:
         for name, function in before.items():
-            setattr(rendering, name, function)
+            setattr(places[name], name, function)
 
 
 def frame_times(scenes: list[View], camera: PinholeCamera, cast: Any, shadow: Any) -> tuple[float, float, float]:

@@ -13,19 +13,15 @@ from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion, distorted_rays
 from mono_depth_ros.synthetic.labels import Label
-from mono_depth_ros.synthetic.room_light import RoomShade, room_shade
-from mono_depth_ros.synthetic.textures import Rgb, albedo, noise
+from mono_depth_ros.synthetic.shading import shade
+from mono_depth_ros.synthetic.weather import fallen
 from mono_depth_ros.synthetic.world import (
-    UNBOUNDED,
     Float32,
     Float64,
     Hits,
-    Light,
     PosedWorld,
-    Shape,
     World,
     cast_grid,
-    lit,
 )
 
 NEAR_M = 0.05
@@ -115,6 +111,12 @@ def _span(slopes: Float32, low: Float64, high: Float64) -> tuple[npt.NDArray[np.
     return first, np.searchsorted(smallest_from_here, high, side="right") + 2
 
 
+def nearest_depth_m(posed: PosedWorld, T_world_camera: Float64) -> Float64:
+    """Depth float64 [S] that nothing of a solid is nearer than; 0 for what has no end."""
+    corners = (posed.corners_world_m() - T_world_camera[:3, 3]) @ T_world_camera[:3, 2]
+    return np.where(posed.unbounded(), 0.0, np.maximum(corners.min(axis=1) - 1e-3, 0.0))
+
+
 def render(
     world: World,
     camera: PinholeCamera,
@@ -123,6 +125,7 @@ def render(
     samples: int = 2,
     shadows: bool = True,
     distortion: Distortion | None = None,
+    exposure: float = 1.0,
 ) -> Rendering:
     """Render a view.
 
@@ -134,6 +137,7 @@ def render(
         samples: colour samples per pixel, 1..4; the first lies at the pixel's centre.
         shadows: whether the sun casts shadows.
         distortion: of the lens; rays are cast through the raw image's pixels, so its depth is exact too.
+        exposure: brightness of the picture, relative; see `exposure.AutoExposure`.
 
     Returns:
         A Rendering; its depth is exact.
@@ -146,6 +150,7 @@ def render(
         raise ConfigError(f"samples: expected 1..{len(_SUBPIXEL)}, got {samples}")
     posed = world.at(time_s)
     windows = visible_windows(posed, camera, T_world_camera, distortion)
+    nearest = nearest_depth_m(posed, T_world_camera)
     rotation = T_world_camera[:3, :3].astype(np.float32)
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
     reached: npt.NDArray[np.bool_] | None = None
@@ -153,12 +158,13 @@ def render(
     for shift in _SUBPIXEL[:samples]:
         grid = ray_grid(camera, *shift, distortion)
         directions = (rotation @ grid.reshape(3, -1)).reshape(grid.shape)
-        hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows)
-        sample, reached = _shade(world, posed, camera, T_world_camera[:3, 3], directions, hits, shadows, reached)
+        hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows, nearest)
+        sample, reached = shade(world, posed, camera.fx_px, T_world_camera[:3, 3], directions, hits, shadows, reached)
         colour += sample
         first = hits if first is None else first
     assert first is not None  # samples >= 1
-    image = np.clip(colour / samples, 0.0, 1.0) ** np.float32(1.0 / 2.2)
+    colour = fallen(world.light, colour / np.float32(samples), time_s) * np.float32(exposure)
+    image = np.clip(colour, 0.0, 1.0) ** np.float32(1.0 / 2.2)
     depth = np.where(first.solid >= 0, first.distance, np.float32(np.nan))
     rays = (rotation @ ray_grid(camera, distortion=distortion).reshape(3, -1)).reshape(grid.shape)
     points = T_world_camera[:3, 3].astype(np.float32)[:, None, None] + rays * np.nan_to_num(depth)
@@ -181,121 +187,3 @@ def semantic_labels(world: World, solid: npt.NDArray[np.int32], points_world_m: 
             painted = solid == index
             labels[painted] = ground.material.ground.labels(points_world_m[:, painted])
     return labels
-
-
-def surface_at(
-    posed: PosedWorld, solid: npt.NDArray[np.int32], points_world: Float32
-) -> tuple[Float32, Float32, Float32]:
-    """Local points [3, N] (m), outward normals [3, N] (world) and face coordinates [2, N] (m) of surface points."""
-    rotation = posed.rotation_solid_world.astype(np.float32)[solid]  # [N, 3, 3]
-    half = posed.half_size_m.astype(np.float32).T[:, solid]
-    offset = points_world - posed.centre_world_m.astype(np.float32).T[:, solid]
-    local = np.einsum("nij,jn->in", rotation, offset)
-    unit = local / half
-    shape = posed.shape[solid]
-    normal = unit / half  # gradient of an ellipsoid
-    flat = (shape == Shape.BOX) | ((shape == Shape.CYLINDER) & (np.abs(unit[2]) > 0.999)) | np.isin(shape, UNBOUNDED)
-    axis = np.where(shape == Shape.BOX, np.argmax(np.abs(unit), axis=0), 2)
-    facing = np.zeros_like(unit)
-    sign = np.where(np.isin(shape, UNBOUNDED), 1.0, np.sign(np.take_along_axis(unit, axis[None], 0)[0]))
-    np.put_along_axis(facing, axis[None], sign[None].astype(np.float32), 0)
-    normal[2] = np.where(shape == Shape.CYLINDER, 0.0, normal[2])
-    normal = np.where(flat, facing, normal)
-    hilly = shape == Shape.TERRAIN
-    if hilly.any():
-        normal[0, hilly] = -posed.profile.at(points_world[0, hilly])[1]
-    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-9)
-    around = np.arctan2(unit[1], unit[0]) * half[0]
-    horizontal = np.where(flat, np.where(axis == 0, local[1], local[0]), around)
-    vertical = np.where(flat & (axis == 2), local[1], local[2])
-    uv = np.stack([horizontal, vertical]).astype(np.float32)
-    return local.astype(np.float32), np.einsum("nij,in->jn", rotation, normal).astype(np.float32), uv
-
-
-def _shade(
-    world: World,
-    posed: PosedWorld,
-    camera: PinholeCamera,
-    position: Float64,
-    directions: Float32,
-    hits: Hits,
-    shadows: bool,
-    reached: npt.NDArray[np.bool_] | None,
-) -> tuple[Float32, npt.NDArray[np.bool_]]:
-    """Linear colour [3, H, W], and which pixels the sun (first row) and the rooms' lamps reach.
-
-    That is found once, at the pixels' centres, and handed on to the other samples.
-    """
-    light = world.light
-    height, width = hits.solid.shape
-    flat = directions.reshape(3, -1)
-    length = np.linalg.norm(flat, axis=0)
-    colour = sky(light, flat / length)
-    solid = hits.solid.reshape(-1)
-    struck = np.flatnonzero(solid >= 0)
-    lamps = sum(len(room.lamps) for room in light.rooms)
-    reach_known = reached is not None
-    reached = np.ones((1 + lamps, height * width), dtype=bool) if reached is None else reached
-    if len(struck):
-        index, reach = solid[struck], hits.distance.reshape(-1)[struck]
-        ray, ray_length = flat[:, struck], length[struck]
-        points = position.astype(np.float32)[:, None] + ray * reach
-        local, normal, uv = surface_at(posed, index, points)
-        incidence = np.sum(normal * ray, axis=0) / ray_length
-        normal = np.where(incidence > 0, -normal, normal)  # inside of a room, underside of a plane
-        footprint = reach * ray_length / np.float32(camera.fx_px) / np.sqrt(np.maximum(np.abs(incidence), 0.05))
-        surface = albedo(tuple(s.material for s in world.solids), index, local, uv, footprint.astype(np.float32))
-        towards_sun = np.asarray(light.sun_direction, dtype=np.float32)
-        slope = np.maximum(towards_sun @ normal, 0.0)
-        if not reach_known and shadows:
-            facing = np.flatnonzero(slope > 0.0)
-            lifted = points[:, facing] + normal[:, facing] * (0.02 + 0.002 * reach[facing])
-            reached[0, struck[facing]] = lit(posed, lifted, np.asarray(light.sun_direction, dtype=np.float64))
-        ambient = _column(light.ambient_rgb) * (0.75 + 0.25 * normal[2])
-        haze = 1.0 - np.exp(-reach * ray_length / np.float32(light.haze_m))
-        bounced = (ray / ray_length + 2.0 * np.abs(incidence) * normal).astype(np.float32)
-        indoors: RoomShade | None = None
-        if light.rooms:
-            known = reached[1:, struck] if reach_known or not shadows else None
-            indoors = room_shade(light.rooms, posed, _opaque(world), points, normal, bounced, known)
-            reached[1:, struck] = indoors.reached
-            ambient = np.where(indoors.inside, indoors.irradiance, ambient)
-            haze = np.where(indoors.inside, 0.0, haze)
-        direct = _column(light.sun_rgb) * (slope * reached[0, struck])
-        glow = np.array([s.material.glow for s in world.solids], dtype=np.float32)[index]
-        shaded = surface * (ambient + direct + glow)
-        gloss = np.array([s.material.gloss for s in world.solids], dtype=np.float32)[index]
-        mirrors = np.flatnonzero(gloss > 0)
-        if len(mirrors):
-            shown = sky(light, bounced[:, mirrors])
-            if indoors is not None:
-                shown = np.where(indoors.inside[mirrors], indoors.mirrored[:, mirrors], shown)
-            shaded[:, mirrors] += gloss[mirrors] * (shown - shaded[:, mirrors])
-        colour[:, struck] = shaded + haze * (_column(light.horizon_rgb) - shaded)
-    return colour.reshape(3, height, width), reached
-
-
-def _opaque(world: World) -> npt.NDArray[np.bool_]:
-    """Which solids bool [S] cast shadows from lamps: all but those that shine."""
-    return np.array([s.material.glow <= 0 for s in world.solids])
-
-
-def _column(rgb: Rgb) -> Float32:
-    return np.array(rgb, dtype=np.float32)[:, None]
-
-
-def sky(light: Light, directions: Float32) -> Float32:
-    """Colour float32 [3, N] of the sky in unit directions float32 [3, N], world frame."""
-    up = np.clip(directions[2], 0.0, 1.0)
-    horizon, zenith = _column(light.horizon_rgb), _column(light.zenith_rgb)
-    colour = horizon + np.sqrt(up) * (zenith - horizon)
-    if light.cloud_cover > 0:
-        plane = directions[:2] / (up + 0.15)
-        place = np.concatenate([plane * 1.7, np.full_like(up, light.seed % 31)[None]]).astype(np.float32)
-        cloud = noise(place) + 0.5 * noise(place * 2.3) + 0.3 * noise(place * 5.1)
-        cover = np.clip(cloud * 1.5 + 2.0 * light.cloud_cover - 1.0, 0.0, 1.0) * np.clip(up * 6.0, 0.0, 1.0)
-        colour = colour + cover * (np.float32(0.9) - colour)
-    glow = np.clip(np.asarray(light.sun_direction, dtype=np.float32) @ directions, 0.0, 1.0) ** 40
-    below = directions[2] < 0  # under the horizon without ground: a duller horizon
-    colour = np.where(below, horizon * (1.0 + 0.4 * np.clip(directions[2], -1.0, 0.0)), colour)
-    return np.asarray(np.clip(colour + 0.5 * glow, 0.0, 1.2), dtype=np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -123,8 +124,70 @@ def noise(points: Float32) -> Float32:
     return np.asarray(planes[0] + f[2] * (planes[1] - planes[0]), dtype=np.float32)
 
 
-def _column(materials: tuple[Material, ...], name: str) -> Float32:
-    return np.array([getattr(material, name) for material in materials], dtype=np.float32)
+@lru_cache(maxsize=1)
+def _hole_thresholds() -> Float64:
+    """Quantiles of the noise of `is_hole`, float64 [101]."""
+    places = np.random.default_rng(1).uniform(0, _CELLS, (3, 20_000)).astype(np.float32)
+    return np.quantile(_clumps(places), np.linspace(0.0, 1.0, 101))
+
+
+def _clumps(places: Float32) -> Float32:
+    return noise(places) + np.float32(0.6) * noise(places * np.float32(3.1))
+
+
+def is_hole(places: Float32, share: float) -> npt.NDArray[np.bool_]:
+    """Which points of a porous surface are holes, bool [N].
+
+    Args:
+        places: float32 [3, N], in clumps.
+        share: of all points, 0..1.
+    """
+    threshold = np.interp(100.0 * share, np.arange(101), _hole_thresholds())
+    return np.asarray(_clumps(places) < np.float32(threshold))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaterialTable:
+    """S materials as columns, made once per world: float32 [S] each, colours and sizes float32 [3, S] and [2, S]."""
+
+    rgb: Float32
+    blotch_rgb: Float32
+    frequency: Float32
+    octaves: Float32
+    roughness: Float32
+    pattern: npt.NDArray[np.int8]
+    pattern_size_m: Float32
+    pattern_fill: Float32
+    pattern_rgb: Float32
+    gloss: Float32
+    glow: Float32
+    gradient: Float32
+    seed: Float32
+    grounds: tuple[GroundPaint | None, ...]
+
+
+def material_table(materials: tuple[Material, ...]) -> MaterialTable:
+    """Columns of materials."""
+
+    def column(name: str) -> Float32:
+        return np.ascontiguousarray(np.array([getattr(m, name) for m in materials], dtype=np.float32).T)
+
+    return MaterialTable(
+        rgb=column("rgb"),
+        blotch_rgb=column("blotch_rgb"),
+        frequency=column("frequency"),
+        octaves=column("octaves"),
+        roughness=column("roughness"),
+        pattern=column("pattern").astype(np.int8),
+        pattern_size_m=column("pattern_size_m"),
+        pattern_fill=column("pattern_fill"),
+        pattern_rgb=column("pattern_rgb"),
+        gloss=column("gloss"),
+        glow=column("glow"),
+        gradient=column("gradient"),
+        seed=column("seed"),
+        grounds=tuple(m.ground for m in materials),
+    )
 
 
 def visible_share(period_m: Float32 | np.float32, footprint_m: Float32) -> Float32:
@@ -133,7 +196,7 @@ def visible_share(period_m: Float32 | np.float32, footprint_m: Float32) -> Float
 
 
 def albedo(
-    materials: tuple[Material, ...],
+    table: MaterialTable,
     index: npt.NDArray[np.int32],
     local_m: Float32,
     face_uv_m: Float32,
@@ -142,7 +205,7 @@ def albedo(
     """Colour of surface points.
 
     Args:
-        materials: one per solid.
+        table: one material per solid.
         index: int32 [N], the solid of each point.
         local_m: float32 [3, N], points in their solid's frame.
         face_uv_m: float32 [2, N], surface coordinates (horizontal, vertical) for patterns.
@@ -151,24 +214,24 @@ def albedo(
     Returns:
         float32 [3, N], linear RGB.
     """
-    seed = _column(materials, "seed")[index]
-    frequency = _column(materials, "frequency")[index]
-    octaves = _column(materials, "octaves")[index]
+    seed = table.seed[index]
+    frequency = table.frequency[index]
+    octaves = table.octaves[index]
     place = local_m + seed * np.float32(7.31)
     blotch = noise(place * frequency)
     mix = np.clip(0.5 + blotch, 0.0, 1.0)
-    rgb = _column(materials, "rgb").T[:, index]
-    rgb = rgb + mix * (_column(materials, "blotch_rgb").T[:, index] - rgb)
-    pattern = _column(materials, "pattern")[index].astype(np.int8)
+    rgb = table.rgb[:, index]
+    rgb = rgb + mix * (table.blotch_rgb[:, index] - rgb)
+    pattern = table.pattern[index]
     for kind in (Pattern.WINDOWS, Pattern.STRIPES, Pattern.CHECKS, Pattern.GROUND):
         chosen = np.flatnonzero(pattern == kind)
         if len(chosen):
-            ground = materials[int(index[chosen[0]])].ground  # one ground per world
+            ground = table.grounds[int(index[chosen[0]])]  # one ground per world
             if ground is not None and kind == Pattern.GROUND:
                 paint = ground.colour(local_m[:, chosen], footprint_m[chosen], rgb[:, chosen])
                 cover = np.ones(len(chosen), dtype=np.float32)
             else:
-                cover, paint = _regular(kind, materials, index[chosen], face_uv_m[:, chosen], footprint_m[chosen])
+                cover, paint = _regular(kind, table, index[chosen], face_uv_m[:, chosen], footprint_m[chosen])
             rgb[:, chosen] += cover * (paint - rgb[:, chosen])
     detail = np.zeros_like(blotch)
     amplitude = np.float32(1.0)
@@ -179,22 +242,22 @@ def albedo(
         if len(some):
             detail[some] += strength[some] * noise(place[:, some] * fine[some] + np.float32(octave * 5.7))
         amplitude = amplitude * np.float32(0.8)
-    bright = 1.0 + _column(materials, "roughness")[index] * (detail + 0.3 * blotch)
-    bright += _column(materials, "gradient")[index] * local_m[2]
+    bright = 1.0 + table.roughness[index] * (detail + 0.3 * blotch)
+    bright += table.gradient[index] * local_m[2]
     return np.asarray(np.clip(rgb * np.clip(bright, 0.15, 2.5), 0.0, 1.5), dtype=np.float32)
 
 
 def _regular(
     kind: Pattern,
-    materials: tuple[Material, ...],
+    table: MaterialTable,
     index: npt.NDArray[np.int32],
     uv: Float32,
     footprint: Float32,
 ) -> tuple[Float32, Float32]:
     """Cover [N] and colour [3, N] of windows, stripes and checks."""
-    size = _column(materials, "pattern_size_m").T[:, index]
-    fill = _column(materials, "pattern_fill")[index]
-    paint = _column(materials, "pattern_rgb").T[:, index]
+    size = table.pattern_size_m[:, index]
+    fill = table.pattern_fill[index]
+    paint = table.pattern_rgb[:, index]
     cells = uv / size
     cell = np.floor(cells)
     inside = cells - cell
@@ -206,7 +269,7 @@ def _regular(
         painted = (np.abs(inside[0] - 0.5) < 0.5 * fill) & (np.abs(inside[1] - 0.5) < 0.4)
         mean = 0.8 * fill
         # every pane differs a little, as curtains and reflections make it
-        pane = noise(np.stack([cell[0] * 3.7, cell[1] * 5.3, _column(materials, "seed")[index]]).astype(np.float32))
+        pane = noise(np.stack([cell[0] * 3.7, cell[1] * 5.3, table.seed[index]]).astype(np.float32))
         paint = paint * (1.0 + 0.8 * pane)
     sharp = visible_share(np.minimum(size[0], size[1]) if kind != Pattern.STRIPES else size[1], footprint)
     return np.asarray(mean + sharp * (painted - mean), dtype=np.float32), np.asarray(

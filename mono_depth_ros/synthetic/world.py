@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.synthetic.labels import Label
-from mono_depth_ros.synthetic.lamps import RoomLight
+from mono_depth_ros.synthetic.light import Light
 from mono_depth_ros.synthetic.pace import Pace
 from mono_depth_ros.synthetic.road import HeightProfile, RoadPath
 from mono_depth_ros.synthetic.terrain import terrain_crossing
-from mono_depth_ros.synthetic.textures import Material
+from mono_depth_ros.synthetic.textures import Material, is_hole
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -38,6 +38,7 @@ class Shape(IntEnum):
     ELLIPSOID = 2
     CYLINDER = 3  # axis z, with caps
     TERRAIN = 4  # z = profile(x) of the world frame, infinite
+    TAPERED = 5  # a box whose top edges are drawn in, each side by its own share
 
 
 UNBOUNDED = (Shape.PLANE, Shape.TERRAIN)
@@ -80,10 +81,14 @@ class Solid:
         material: how it looks; evaluated in the solid's own frame, so texture moves with the solid.
         mover: index into `World.movers`, or -1 for something that stands still.
         label: what it is; a ground whose paint differs by place is labelled by its paint.
+        taper: of a TAPERED box: how far the top edge is drawn in at the front (+x), back, left (+y) and right, in half
+            sizes; a gable roof has (0, 0, 1, 1).
+        porosity: share of the surface that is holes, and the size of a clump in m: leaves, hedges. Rays and light go
+            through the holes.
         profile: of a TERRAIN, and of nothing else; a terrain lies in the world frame, its pose is the identity.
 
     Raises:
-        ConfigError: on a wrong shape, or a half size that is not positive.
+        ConfigError: on a wrong shape, a half size that is not positive, or a taper, porosity or profile that cannot be.
     """
 
     shape: Shape
@@ -93,34 +98,24 @@ class Solid:
     mover: int = -1
     label: Label = Label.CLUTTER
     profile: HeightProfile | None = None
+    taper: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    porosity: tuple[float, float] = (0.0, 0.3)
 
     def __post_init__(self) -> None:
         if np.shape(self.T_parent_solid) != (4, 4):
             raise ConfigError(f"T_parent_solid: expected shape (4, 4), got {np.shape(self.T_parent_solid)}")
         if len(self.half_size_m) != 3 or min(self.half_size_m) <= 0:
             raise ConfigError(f"half_size_m: expected three positive metres, got {self.half_size_m}")
+        front, back, left, right = self.taper
+        if min(self.taper) < 0 or front + back > 2 or left + right > 2 or not 0 <= self.porosity[0] < 1:
+            raise ConfigError(
+                f"taper: expected shares of at least 0, opposite ones at most 2 together, got {self.taper}; "
+                f"porosity: expected a share in [0, 1), got {self.porosity[0]}"
+            )
         if (self.shape == Shape.TERRAIN) != (self.profile is not None):
             raise ConfigError(f"profile: expected one for a TERRAIN and for nothing else, got {self.profile}")
         if self.shape == Shape.TERRAIN and (not np.array_equal(self.T_parent_solid, np.eye(4)) or self.mover >= 0):
             raise ConfigError("T_parent_solid: expected the identity for a TERRAIN, which stands still")
-
-
-@dataclass(frozen=True, slots=True)
-class Light:
-    """Sun, ambient light and sky of a world, and the light of its rooms; colours are linear RGB, about 0..1.
-
-    Inside a room its own light replaces the ambient light and haze; the sun still comes in where nothing stops it.
-    """
-
-    sun_direction: tuple[float, float, float] = (0.3, 0.2, 0.9)  # unit vector towards the sun, world frame
-    sun_rgb: tuple[float, float, float] = (0.9, 0.85, 0.8)
-    ambient_rgb: tuple[float, float, float] = (0.35, 0.38, 0.42)
-    horizon_rgb: tuple[float, float, float] = (0.75, 0.8, 0.88)
-    zenith_rgb: tuple[float, float, float] = (0.3, 0.5, 0.8)
-    cloud_cover: float = 0.4  # 0 clear .. 1 overcast
-    haze_m: float = 600.0  # distance at which 63 % of a surface's colour has become the horizon's
-    seed: int = 0
-    rooms: tuple[RoomLight, ...] = ()
 
 
 class Moving(Protocol):
@@ -150,6 +145,8 @@ class World:
             centre_world_m=T_world_solid[:, :3, 3],
             rotation_solid_world=np.ascontiguousarray(rotation.transpose(0, 2, 1)),
             half_size_m=half,
+            taper=np.array([s.taper for s in self.solids], dtype=np.float64).reshape(-1, 4),
+            porosity=np.array([s.porosity for s in self.solids], dtype=np.float64).reshape(-1, 2),
             profile=next((s.profile for s in self.solids if s.profile is not None), HeightProfile()),
         )
 
@@ -158,6 +155,7 @@ class World:
 class PosedWorld:
     """S solids at an instant: shape int64 [S], centres and half sizes float64 [S, 3], rotations [S, 3, 3] to solids.
 
+    taper float64 [S, 4] and porosity float64 [S, 2] as in `Solid`;
     `profile` is the terrain's, level where there is none.
     """
 
@@ -165,6 +163,8 @@ class PosedWorld:
     centre_world_m: Float64
     rotation_solid_world: Float64
     half_size_m: Float64
+    taper: Float64
+    porosity: Float64
     profile: HeightProfile
 
     def unbounded(self) -> npt.NDArray[np.bool_]:
@@ -190,13 +190,16 @@ class Hits:
     solid: npt.NDArray[np.int32]
 
 
-def interval(shape: Shape, origin: Float32, direction: Float32) -> tuple[Float32, Float32]:
+def interval(
+    shape: Shape, origin: Float32, direction: Float32, taper: Float64 | None = None
+) -> tuple[Float32, Float32]:
     """Ray parameters where rays enter and leave a unit solid (enter > leave: missed).
 
     Args:
         shape: which unit solid.
         origin: float32 [3, 1] or [3, N], in the solid's scaled frame.
         direction: float32 [3, 1] or [3, N], same frame, any length.
+        taper: float64 [4], of a TAPERED box.
 
     Returns:
         (enter, leave), float32 [N] each.
@@ -210,6 +213,8 @@ def interval(shape: Shape, origin: Float32, direction: Float32) -> tuple[Float32
         middle = -origin * inverse
         half = np.abs(inverse)
         return np.max(middle - half, axis=0), np.min(middle + half, axis=0)
+    if shape == Shape.TAPERED:
+        return _tapered_interval(origin, direction, safe, np.zeros(4) if taper is None else taper)
     axes = 3 if shape == Shape.ELLIPSOID else 2
     enter, leave = _round_interval(origin[:axes], direction[:axes])
     if shape == Shape.CYLINDER:
@@ -218,6 +223,26 @@ def interval(shape: Shape, origin: Float32, direction: Float32) -> tuple[Float32
         half = np.abs(inverse)
         enter, leave = np.maximum(enter, middle - half), np.minimum(leave, middle + half)
     return enter, leave
+
+
+def taper_planes(taper: Float64) -> Float64:
+    """The four leaning sides of a tapered unit box, float64 [4, 4]: inside where (a, b, c) . p <= d, per row."""
+    sides = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    return np.column_stack([sides, 0.5 * taper, 1.0 - 0.5 * taper])
+
+
+def _tapered_interval(origin: Float32, direction: Float32, safe: Float32, taper: Float64) -> tuple[Float32, Float32]:
+    """Interval between top and bottom and inside the four leaning planes."""
+    inverse = np.float32(1.0) / safe[2]
+    middle, half = -origin[2] * inverse, np.abs(inverse)
+    enter, leave = middle - half, middle + half
+    for plane in taper_planes(taper).astype(np.float32):
+        rate = plane[:3] @ direction
+        rate = np.where(np.abs(rate) < _TINY, _TINY, rate)
+        crossing = (plane[3] - plane[:3] @ origin) / rate
+        enter = np.maximum(enter, np.where(rate < 0, crossing, -np.inf))
+        leave = np.minimum(leave, np.where(rate > 0, crossing, np.inf))
+    return enter.astype(np.float32), leave.astype(np.float32)
 
 
 def _round_interval(origin: Float32, direction: Float32) -> tuple[Float32, Float32]:
@@ -239,8 +264,44 @@ def first_crossing(enter: Float32, leave: Float32) -> Float32:
     return np.where((enter <= leave) & (ahead > MIN_RAY), ahead, np.inf).astype(np.float32)
 
 
+def solid_crossing(posed: PosedWorld, index: int, origin: Float32, direction: Float32) -> Float32:
+    """First surface of one solid along rays, holes left out.
+
+    Args:
+        posed: the world at one instant.
+        index: which solid, not a TERRAIN.
+        origin: float32 [3, 1] or [3, N], in the solid's scaled frame.
+        direction: float32 [3, 1] or [3, N], same frame.
+
+    Returns:
+        Ray parameters float32 [N]; inf where there is none.
+    """
+    enter, leave = interval(Shape(posed.shape[index]), origin, direction, posed.taper[index])
+    reach = first_crossing(enter, leave)
+    share, clump_m = posed.porosity[index]
+    if share > 0:
+        to_clumps = (posed.half_size_m[index] / clump_m).astype(np.float32)[:, None]
+        shift = np.float32(index % 29 * 3.7)
+
+        def holes(rays: npt.NDArray[np.int64], at: Float32) -> npt.NDArray[np.bool_]:
+            along = direction if direction.shape[1] == 1 else direction[:, rays]
+            place = (origin if origin.shape[1] == 1 else origin[:, rays]) + at[rays] * along
+            return is_hole(place * to_clumps + shift, float(share))
+
+        struck = np.flatnonzero(np.isfinite(reach))
+        through = struck[holes(struck, reach)]
+        reach[through] = np.where(leave[through] > reach[through], leave[through], np.inf)
+        far = through[np.isfinite(reach[through])]  # a hole in the near side shows the far side, or a hole in it
+        reach[far[holes(far, reach)]] = np.inf
+    return reach
+
+
 def cast_grid(
-    posed: PosedWorld, origin_world_m: Float64, directions_world: Float32, windows: npt.NDArray[np.int64] | None = None
+    posed: PosedWorld,
+    origin_world_m: Float64,
+    directions_world: Float32,
+    windows: npt.NDArray[np.int64] | None = None,
+    nearest: Float64 | None = None,
 ) -> Hits:
     """Nearest hit of a grid of rays that start at one point.
 
@@ -249,6 +310,8 @@ def cast_grid(
         origin_world_m: float64 [3].
         directions_world: float32 [3, H, W], any length; the distance is in units of it.
         windows: int64 [S, 4] (v0, v1, u0, u1): the only part of the grid each solid can appear in (None: everywhere).
+        nearest: float64 [S], no hit of a solid is nearer than this; with it, solids behind what is seen already cost
+            next to nothing.
 
     Returns:
         Hits of shape [H, W].
@@ -256,9 +319,12 @@ def cast_grid(
     _, height, width = directions_world.shape
     distance = np.full((height, width), np.inf, dtype=np.float32)
     solid = np.full((height, width), -1, dtype=np.int32)
-    for index in range(len(posed.shape)):
+    order = range(len(posed.shape)) if nearest is None else np.argsort(nearest, kind="stable")
+    for index in order:
         v0, v1, u0, u1 = (0, height, 0, width) if windows is None else windows[index]
         if v0 >= v1 or u0 >= u1:
+            continue
+        if nearest is not None and distance[v0:v1, u0:u1].max() < nearest[index]:
             continue
         rays = directions_world[:, v0:v1, u0:u1].reshape(3, -1)
         if posed.shape[index] == Shape.TERRAIN:
@@ -266,8 +332,7 @@ def cast_grid(
         else:
             unit_world = (posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]).astype(np.float64)
             origin = (unit_world @ (origin_world_m - posed.centre_world_m[index])).astype(np.float32)[:, None]
-            enter, leave = interval(Shape(posed.shape[index]), origin, unit_world.astype(np.float32) @ rays)
-            reach = first_crossing(enter, leave).reshape(v1 - v0, u1 - u0)
+            reach = solid_crossing(posed, index, origin, unit_world.astype(np.float32) @ rays).reshape(v1 - v0, u1 - u0)
         nearer = reach < distance[v0:v1, u0:u1]
         if nearer.any():
             np.copyto(distance[v0:v1, u0:u1], reach, where=nearer)
@@ -303,8 +368,6 @@ def lit(posed: PosedWorld, points_world_m: Float32, towards_light: Float64) -> n
         origin = unit_world.astype(np.float32) @ (
             points_world_m[:, near] - posed.centre_world_m[index].astype(np.float32)[:, None]
         )
-        enter, leave = interval(
-            Shape(posed.shape[index]), origin, (unit_world @ towards_light).astype(np.float32)[:, None]
-        )
-        seen[near[np.isfinite(first_crossing(enter, leave))]] = False
+        reach = solid_crossing(posed, index, origin, (unit_world @ towards_light).astype(np.float32)[:, None])
+        seen[near[np.isfinite(reach)]] = False
     return seen

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.synthetic.road import RoadPaint, RoadPath
-from mono_depth_ros.synthetic.textures import Material, Pattern, albedo, noise
+from mono_depth_ros.synthetic.textures import Material, Pattern, albedo, material_table, noise
 
 
 def test_noise_is_smooth_bounded_and_periodic() -> None:
@@ -19,7 +19,7 @@ def test_noise_is_smooth_bounded_and_periodic() -> None:
 
 def _albedo(material: Material, local: np.ndarray, footprint: float) -> np.ndarray:
     index = np.zeros(local.shape[1], np.int32)
-    return albedo((material,), index, local, local[:2], np.full(local.shape[1], footprint, np.float32))
+    return albedo(material_table((material,)), index, local, local[:2], np.full(local.shape[1], footprint, np.float32))
 
 
 def test_detail_fades_with_distance() -> None:
