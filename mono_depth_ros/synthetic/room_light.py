@@ -74,7 +74,7 @@ def room_shade(
         shown = np.repeat(0.8 * _column(room.ambient_rgb), len(here), axis=1)
         casters = np.flatnonzero(opaque & _inner(room, posed)) if not known else np.empty(0, dtype=np.int64)
         for row, lamp in zip(rows, room.lamps, strict=True):
-            strength, towards = _strength(lamp, points)
+            strength, towards = lamp_strength(lamp, points)
             slope = np.maximum(np.sum(facing * towards, axis=0), 0.0)
             if not known and lamp.shadows:
                 turned = np.flatnonzero(slope * strength > 0.01)
@@ -102,7 +102,7 @@ def _ambient(room: RoomLight, points: Float32, normal: Float32) -> Float32:
     return np.asarray(share, dtype=np.float32)
 
 
-def _strength(lamp: Lamp, points: Float32) -> tuple[Float32, Float32]:
+def lamp_strength(lamp: Lamp, points: Float32) -> tuple[Float32, Float32]:
     """Irradiance [N] of facing surfaces in units of the lamp's rgb, and unit vectors [3, N] towards it."""
     towards = _column(lamp.position_m) - points
     squared = np.sum(towards * towards, axis=0)
