@@ -1,38 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mono-depth evaluate`: how good the depth of a model is on a recorded drive with truth."""
+"""`mono-depth evaluate`: how good the depth of a model is on a data set with truth."""
 
 import argparse
-import dataclasses
-import json
-import os
+import datetime
+import operator
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mono_depth_ros.cli.data_url import add_bag_options, data_path, data_url
+from mono_depth_ros.cli.protocol_options import add_protocol_options, chosen_protocol
 from mono_depth_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mono_depth_ros.datasets.sample import DepthSample
+    from mono_depth_ros.evaluation.evaluate import ImageDepths
+    from mono_depth_ros.evaluation.protocols import Protocol
+    from mono_depth_ros.evaluation.results_folder import ResultsFolder
+    from mono_depth_ros.evaluation.scores import Evaluation, StepScore
+    from mono_depth_ros.inference.engine import OnnxEngine
 
 # What to say in place of a model to score the baselines only.
 NO_MODEL = "none"
-
-_HEADINGS = {"prediction_median_scaled": "prediction, median scaled", "completion_network": "completion, network alone"}
-_FILE_WIDTH = 110
-_UNITS = {"sq_rel": " (m)", "rmse": " (m)", "mae": " (m)", "irmse": " (1/km)", "imae": " (1/km)"}
+_FILE_WIDTH = 150
 
 _EPILOG = """\
-The dense cloud (--gt-points), or depth images with the stamps of the images, are the truth; the sparse cloud (--points)
-is what the model completes. Pixels where a sparse point falls are not scored. The same drive, the same pixels and the
-same limits for every method:
+--data is the URL of a data set (docs/datasets.md), or the path of a bag with its topics as options. Repeat it for the
+cameras of a rig. Where samples have points, they are completed and predicted; where they have none, predicted only.
+Every method is scored on the same pixels:
 
   prediction                the model from the image alone, metres as they come
-  prediction_median_scaled  the same, times the median ratio to the sparse points
-  completion                the model with the sparse points
-  nearest                   every pixel takes the depth of the nearest sparse point
+  prediction_median_scaled  the same, times the median ratio of the points to it
+  completion                the model with the points, anchored to them
+  completion_network        the same, not anchored
+  nearest                   every pixel takes the depth of the nearest point
   classical                 image morphology, no learning
+
+--out gets results.json, results.csv and report.html with a picture per frame. An interrupted evaluation goes on where
+it stopped when the same command runs again.
 
 examples:
   mono-depth evaluate --data drive --camera /camera_02 --points /lidar/points_4beam --gt-points /lidar/points
-  mono-depth evaluate --model models/mine --data drive --camera /camera_02 --points /lidar/points_4beam \\
-      --gt-points /lidar/points --truth-scale 0.5 --json out/scores.json
-  mono-depth evaluate --data out/street --points /lidar/points --gt-points /truth/depth      a simulated drive
+  mono-depth evaluate --data 'kitti_raw:/data/kitti?split=eigen_test&points=none' --protocol kitti_eigen_improved \\
+      --scaling median --out out/eigen
+  mono-depth evaluate --data 'ddad:/data/ddad?camera=CAMERA_01&beams=4' \\
+      --data 'ddad:/data/ddad?camera=CAMERA_05&beams=4' --protocol ddad --scaling shared_median --out out/ddad
+  mono-depth evaluate --data 'bag:out/street?points=/lidar/points&gt_points=/truth/depth' --protocol synthetic
   mono-depth evaluate --model none ...      the baselines only
 """
 
@@ -41,117 +56,188 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Adds this command."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="score a model's prediction and completion on a drive",
-        description="Scores prediction and completion of a model, and two baselines, against a dense LiDAR.",
+        help="score a model's prediction and completion on a data set",
+        description="Scores prediction and completion of a model, and two baselines, against truth, by a protocol.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="street_tiny", help=f"folder, name or {NO_MODEL!r} (default: %(default)s)")
-    parser.add_argument("--data", required=True, type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
-    parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
-    parser.add_argument("--points", required=True, metavar="TOPIC", help="sparse input cloud (PointCloud2)")
-    parser.add_argument("--gt-points", required=True, metavar="TOPIC", help="truth: a dense cloud, or depth images")
-    parser.add_argument("--odom", metavar="TOPIC", help="carries scans to the image stamp; default: the only one")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here as JSON")
     parser.add_argument(
-        "--truth-scale", type=float, default=1.0, help="size of the truth's grid relative to the image (default: 1)"
+        "--data", required=True, action="append", metavar="URL", help="data set or bag; again for a further camera"
     )
-    parser.add_argument("--max-depth-m", type=float, default=80.0, help="farthest truth that counts (default: 80)")
-    parser.add_argument("--limit", type=int, metavar="N", help="score the first N images only")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write results.json, results.csv and report.html here")
+    parser.add_argument("--limit", type=int, metavar="N", help="score the first N samples only")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider; may be repeated")
+    add_bag_options(parser)
+    add_protocol_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scores, prints the table, writes the JSON; returns the exit code."""
-    from mono_depth_ros.datasets.bag_samples import read_samples
-    from mono_depth_ros.datasets.bag_topics import find_topics
-    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-    from mono_depth_ros.evaluation.evaluate import ScoringPolicy, evaluate
+    """Scores, prints the tables, writes the folder; returns the exit code."""
+    from mono_depth_ros.datasets.open_dataset import open_dataset
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.share import model_path
 
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
-    policy = ScoringPolicy(max_depth_m=args.max_depth_m)
+    protocol = chosen_protocol(args)
+    urls = [data_url(text, _bag_options(args)) for text in args.data]
     engine = None
     if args.model != NO_MODEL:
         engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
-    with Rosbag2Reader(args.data) as bag:
-        topics = find_topics(bag.types, args.camera, args.points, args.odom)
-        samples = read_samples(bag, topics, args.gt_points, args.truth_scale, limit=args.limit)
-        expected = min(bag.counts[topics.image], args.limit or bag.counts[topics.image])
-        evaluation = _with_progress(evaluate, samples, engine, policy, expected)
-    protocol = {
-        "model": args.model,
-        "data": args.data.name,
-        "camera": topics.camera,
-        "points": topics.points,
-        "gt_points": args.gt_points,
-        "truth_scale": args.truth_scale,
-        "max_depth_m": policy.max_depth_m,
-        "clipped_to_m": [policy.min_depth_m, policy.max_depth_m],
-        "input_pixels_scored": False,
-        "resampling": "bilinear in depth",
-        "average": "per image, then over images",
-        "images_skipped": evaluation.skipped,
-    }
-    _print_table(evaluation.scores, protocol)
-    if args.json is not None:
-        _write_json(args.json, evaluation.scores, protocol)
+    data_sets = [open_dataset(url) for url in urls]
+    folder = None if args.out is None else _folder(args.out, urls, engine, protocol, args.limit)
+    try:
+        evaluation = _evaluate(data_sets, engine, protocol, folder, args.limit)
+    except KeyboardInterrupt:
+        if folder is not None:
+            print(f"what is scored is kept in {folder.partial}; the same command goes on from there", file=sys.stderr)
+        raise
+    finally:
+        if folder is not None:
+            folder.close()
+    origin = _origin(args, urls, engine)
+    _print(evaluation, origin)
+    if folder is not None:
+        _write(folder, evaluation, origin)
+        print(f"{args.out / 'report.html'}")
     return 0
 
 
-def _with_progress(evaluate: Any, samples: Any, engine: Any, policy: Any, expected: int) -> Any:
+def _bag_options(args: argparse.Namespace) -> dict[str, str | float | None]:
+    keys = ("camera", "points", "gt_points", "odom", "truth_scale")
+    return {key: getattr(args, key) for key in keys}
+
+
+def _folder(
+    out_dir: Path, urls: Sequence[str], engine: "OnnxEngine | None", protocol: "Protocol", limit: int | None
+) -> "ResultsFolder":
+    """Opens the folder and says what it holds already."""
+    from mono_depth_ros.evaluation.results_folder import ResultsFolder, fingerprint
+
+    key = {
+        "data": [{"url": url, "files": fingerprint(data_path(url))} for url in urls],
+        "model": None if engine is None else engine.contract.onnx_sha256,
+        "provider": None if engine is None else engine.provider,
+        "protocol": protocol.to_dict(),
+        "limit": limit,
+    }
+    folder = ResultsFolder(out_dir, key)
+    if folder.done:
+        known = sum(step.samples for step in folder.done)
+        print(f"goes on after {known} samples that an earlier run has scored ({folder.partial})", file=sys.stderr)
+    return folder
+
+
+def _evaluate(
+    data_sets: "Sequence[Iterable[DepthSample]]",
+    engine: "OnnxEngine | None",
+    protocol: "Protocol",
+    folder: "ResultsFolder | None",
+    limit: int | None,
+) -> "Evaluation":
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    from mono_depth_ros.evaluation.contact_sheet import draw_contact_sheet
+    from mono_depth_ros.evaluation.evaluate import evaluate
+    from mono_depth_ros.evaluation.sample_stream import by_time
+    from mono_depth_ros.synthetic.labels import Label
+
+    done = () if folder is None else folder.done
+    known = sum(step.samples for step in done)
+    total = min(sum(operator.length_hint(samples) for samples in data_sets), limit or sys.maxsize) or None
+
+    def draw(depths: "ImageDepths") -> None:
+        if folder is not None:
+            folder.add_picture(depths.score, draw_contact_sheet(depths, protocol))
+
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
-        task = progress.add_task("scoring images", total=expected)
-        return evaluate(samples, engine, policy, lambda _sample: progress.advance(task))
+        task = progress.add_task("scoring images", total=total, completed=known)
+
+        def keep(step: "StepScore") -> None:
+            if folder is not None:
+                folder.add(step)
+            progress.advance(task, step.samples)
+
+        return evaluate(
+            _up_to(by_time(data_sets, known), None if limit is None else max(0, limit - known)),
+            engine,
+            protocol,
+            label_names={int(label): label.name.lower().replace("_", " ") for label in Label},
+            done=done,
+            on_step=keep,
+            on_image=draw,
+        )
 
 
-def _print_table(scores: dict[str, Any], protocol: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _up_to(samples: "Iterator[DepthSample]", limit: int | None) -> "Iterator[DepthSample]":
+    """The first of them; a generator, so that it can be closed."""
+    if limit == 0:
+        return
+    for number, sample in enumerate(samples, start=1):
+        yield sample
+        if number == limit:
+            return
 
-    score = next(iter(scores.values()))
-    table = Table(
-        title=f"{protocol['data']} {protocol['camera']}: {score.images} images, {score.pixels} pixels "
-        f"of truth up to {protocol['max_depth_m']:g} m"
+
+def _origin(args: argparse.Namespace, urls: list[str], engine: "OnnxEngine | None") -> dict[str, Any]:
+    """Where the numbers come from."""
+    contract = None if engine is None else engine.contract
+    return {
+        "model": args.model if contract is None else contract.name,
+        "model_sha256": None if contract is None else contract.onnx_sha256,
+        "provider": None if engine is None else engine.provider,
+        "data": urls,
+        "limit": args.limit,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "command": shlex.join(["mono-depth", *sys.argv[1:]]),
+    }
+
+
+def _write(folder: "ResultsFolder", evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
+    from mono_depth_ros.evaluation.evaluation_report import report_html
+    from mono_depth_ros.evaluation.results_files import results_csv, results_json
+    from mono_depth_ros.evaluation.results_folder import REPORT_HTML, RESULTS_CSV, RESULTS_JSON
+
+    folder.finish(
+        {
+            RESULTS_JSON: results_json(evaluation, origin),
+            RESULTS_CSV: results_csv(evaluation),
+            REPORT_HTML: report_html(evaluation, origin),
+        }
     )
-    table.add_column("metric")
-    for method in scores:
-        table.add_column(_HEADINGS.get(method, method), justify="right")
-    for field in dataclasses.fields(score.metrics):
-        values = (_rounded(getattr(found.metrics, field.name)) for found in scores.values())
-        table.add_row(field.name + _UNITS.get(field.name, ""), *values)
+
+
+def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from mono_depth_ros.evaluation.evaluation_report import metric_rows, part_rows
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)  # a file is as wide as the table needs
-    console.print(table)
+    score = next(iter(evaluation.scores().values()))
+    title = f"{origin['model']} on {', '.join(origin['data'])}\n{score.images} images, {score.pixels} pixels"
+    _print_table(console, title, metric_rows(evaluation), left=1)
     console.print("deltas: higher is better; all others: lower is better", style="dim")
+    _print_table(console, "parts: AbsRel / RMSE", part_rows(evaluation), left=1)
+    for name, value in evaluation.protocol.facts().items():
+        console.print(f"{name}: {value}", style="dim", markup=False, highlight=False)
+    if evaluation.skipped or evaluation.without_points:
+        console.print(
+            f"{evaluation.skipped} samples without anything to score; {evaluation.without_points} images without "
+            "points among others with points, in no mean"
+        )
 
 
-def _rounded(value: float) -> str:
-    """Three to four significant digits, without an exponent."""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
+def _print_table(console: Any, title: str, rows: Sequence[Mapping[str, str]], left: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
 
-
-def _write_json(path: Path, scores: dict[str, Any], protocol: dict[str, Any]) -> None:
-    """An object of methods, written whole or not at all."""
-    content = {
-        method: {
-            **dataclasses.asdict(score.metrics),
-            "images": score.images,
-            "pixels": score.pixels,
-            "protocol": protocol,
-        }
-        for method, score in scores.items()
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".partial")
-        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise ConfigError(f"--json {path}: expected a place to write to, got {error}") from error
+    table = Table(title=Text(title))
+    for at, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="left" if at < left else "right")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    console.print(table)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture and the page of a demonstration drive: what came in, what came out, how right it was."""
 
-import base64
-import html
 import io
 import os
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth_ros.evaluation import html_page
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
 from mono_depth_ros.perception.dial import Mode
@@ -260,30 +259,13 @@ def _page(summary: DemoSummary, frames: Sequence[DemoFrame], png: bytes) -> str:
         }
         for frame in frames
     ]
-    picture = base64.b64encode(png).decode()
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>mono_depth_ros: demonstration drive</title>
-<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:1400px;margin:2em auto;padding:0 1em}}
-table{{border-collapse:collapse;margin:1em 0}}td,th{{border:1px solid #bbb;padding:.25em .7em;text-align:left}}
-th{{background:#f2f2f2}}img{{max-width:100%}}</style></head><body>
-<h1>One network, with LiDAR and without</h1>
+    body = f"""<h1>One network, with LiDAR and without</h1>
 <p>A synthetic robot drove down a street that the network has never seen and published its camera, odometry and
 LiDAR; the ROS 2 node <code>depth_node</code> gave a depth image for each camera image. The LiDAR stopped for a
 while. Errors are against the true depth of the world, without any scaling.</p>
-{_table([{"": name, "value": value} for name, value in facts.items()])}
-<h2>Errors and latency per mode</h2>{_table(mode_table(frames))}
-<h2>Where the dial turned</h2>{_table(changes)}
-<img alt="image, LiDAR points, depth, true depth and cloud from above" src="data:image/png;base64,{picture}">
-<h2>Every frame</h2><details><summary>show</summary>{_table(per_frame)}</details>
-</body></html>
-"""
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    if not rows:
-        return "<p>none</p>"
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) + "</tr>" for row in rows
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
+{html_page.facts(facts)}
+<h2>Errors and latency per mode</h2>{html_page.table(mode_table(frames))}
+<h2>Where the dial turned</h2>{html_page.table(changes)}
+{html_page.embedded_png(png, "image, LiDAR points, depth, true depth and cloud from above")}
+<h2>Every frame</h2><details><summary>show</summary>{html_page.table(per_frame)}</details>"""
+    return html_page.page("mono_depth_ros: demonstration drive", body)

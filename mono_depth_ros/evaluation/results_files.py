@@ -6,13 +6,14 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mono_depth_ros.evaluation.method_depths import METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import ALL_TRUTH, LABEL, OFF_INPUT, RANGE, SCORED
-from mono_depth_ros.evaluation.scores import Evaluation, MethodScore
+from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, MethodScore
 
 METRICS = tuple(field.name for field in dataclasses.fields(DepthMetrics))
 UNITS = {"sq_rel": "m", "rmse": "m", "mae": "m", "irmse": "1/km", "imae": "1/km"}
@@ -31,7 +32,7 @@ def breakdown(evaluation: Evaluation) -> dict[str, dict[str, MethodScore]]:
     rows = {part: evaluation.scores(part) for part in (ALL_TRUTH, OFF_INPUT)}
     cameras = evaluation.cameras()
     for camera in cameras if len(cameras) > 1 else ():
-        rows[f"camera {camera}"] = evaluation.scores(SCORED, lambda image, camera=camera: image.camera_name == camera)
+        rows[f"camera {camera}"] = evaluation.scores(SCORED, partial(_of_camera, camera))
     for prefix in (RANGE, LABEL):
         rows |= {part: evaluation.scores(part) for part in evaluation.parts(prefix)}
     return {row: scores for row, scores in rows.items() if scores}
@@ -73,6 +74,10 @@ def results_csv(evaluation: Evaluation) -> bytes:
     for method, score in evaluation.scores().items():
         writer.writerow(["mean", "", "", protocol, method, score.pixels, "", "", *_numbers(score.metrics)])
     return text.getvalue().encode()
+
+
+def _of_camera(camera: str, image: ImageScore) -> bool:
+    return image.camera_name == camera
 
 
 def _plain(scores: Mapping[str, MethodScore]) -> dict[str, dict[str, float]]:
