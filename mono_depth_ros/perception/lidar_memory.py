@@ -31,6 +31,8 @@ class MemoryPolicy:
 
     Attributes:
         memory_s: scans up to this far from the image are carried to it; 0 keeps the nearest scan only.
+        span_s: of those, the ones that are at most this much farther from the image than the nearest. While scans come,
+            those of a second ago bring more errors (a quarter of their points on moving traffic) than they fill gaps.
         max_points: in view, all scans together; a dense scan needs no memory, and then none is spent on it.
         cell_rad: side of a cell in which depths are compared, as an angle in the middle of the image.
         tolerance, tolerance_m: part of the depth, and metres, by which an older point may differ from the newer ones
@@ -41,15 +43,17 @@ class MemoryPolicy:
     """
 
     memory_s: float = 1.0
+    span_s: float = 0.25
     max_points: int = 20_000
     cell_rad: float = 0.008
     tolerance: float = 0.05
     tolerance_m: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.memory_s <= 5 or self.max_points < 1:
+        if not 0 <= self.memory_s <= 5 or not 0 <= self.span_s <= 5 or self.max_points < 1:
             raise ConfigError(
-                f"lidar: expected memory_s in 0..5 and max_points >= 1, got {self.memory_s} and {self.max_points}"
+                f"lidar: expected memory_s and span_s in 0..5 and max_points >= 1, got {self.memory_s}, {self.span_s} "
+                f"and {self.max_points}"
             )
         if not self.cell_rad > 0 or self.tolerance < 0 or self.tolerance_m < 0:
             raise ConfigError(f"lidar: expected cell_rad > 0 and tolerances >= 0, got {self}")

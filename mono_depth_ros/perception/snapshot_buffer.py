@@ -231,24 +231,25 @@ class SnapshotBuffer:
                 else f"not_motion_compensated: {self._why_not_carried(known[0], stamp_ns)}"
             )
             return _Found((CarriedScan(age_s, points),), age_s), log.report(SensorState.OK, age_s, True, how)
-        scans = [CarriedScan(age_s, carried[0]), *self._remembered(known[1:], stamp_ns)]
+        scans = [CarriedScan(age_s, carried[0]), *self._remembered(known[1:], abs(age_s), stamp_ns)]
         how = "motion_compensated_per_point" if carried[1] else "motion_compensated"
         how += f", lidar_memory of {len(scans)} scans" if len(scans) > 1 else ""
         memory = self._policy.memory
         remembered = memory is not None and abs(age_s) <= memory.memory_s
         return _Found(tuple(scans), age_s, remembered), log.report(SensorState.OK, age_s, True, how)
 
-    def _remembered(self, scans: list[ScanUnroller], stamp_ns: int) -> list[CarriedScan]:
+    def _remembered(self, scans: list[ScanUnroller], nearest_s: float, stamp_ns: int) -> list[CarriedScan]:
         """Scans within the memory, in the given order, that odometry carries to ``stamp_ns``."""
         memory = self._policy.memory
         if memory is None:
             return []
         carried = []
         in_memory = 0
+        reach_s = min(memory.memory_s, nearest_s + memory.span_s)
         for kept in scans:
             age_s = (stamp_ns - kept.scan.stamp_ns) * 1e-9
             # Points out of view count too: a scan of so many needs no help from before.
-            if abs(age_s) > memory.memory_s or in_memory > 10 * memory.max_points:
+            if abs(age_s) > reach_s or in_memory > 10 * memory.max_points:
                 break
             found = self._carry(kept, stamp_ns)
             if found is not None:

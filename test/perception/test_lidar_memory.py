@@ -156,6 +156,7 @@ def test_what_is_older_than_the_memory_is_forgotten():
     for step in range(6):
         add_scan(buffer, 100 * step, -3.0 + step)
     assert at(buffer, 500).points_from_memory == 82
+    assert at(buffer, 640).points_from_memory == 41
     assert robot_after_gap(buffer) == (True, 0)
 
 
@@ -164,13 +165,19 @@ def robot_after_gap(buffer: SnapshotBuffer) -> tuple[bool, int]:
     return snapshot.points_remembered, snapshot.points_from_memory
 
 
+def test_while_scans_come_only_the_nearest_of_them_are_used():
+    buffer = robot(span_s=0.15)
+    for step in range(10):
+        add_scan(buffer, 100 * step, -4.0 + step)
+    assert at(buffer, 900).points_from_memory == 41
+
+
 def test_after_the_last_scan_the_points_fade_one_scan_after_the_other():
     buffer = robot()
     for step in range(10):
         add_scan(buffer, 100 * step, -4.0 + step)
-    counts = [len(at(buffer, 900 + 200 * step).points_camera_m) for step in range(6)]
-    assert counts == sorted(counts, reverse=True) and counts[0] == 410 and counts[-1] == 41
-    assert len(set(counts)) == 6
+    counts = [len(at(buffer, milliseconds).points_camera_m) for milliseconds in range(1500, 2000, 100)]
+    assert counts == [123, 123, 123, 82, 41]
 
 
 def test_a_looped_bag_forgets_the_scans_of_the_pass_before():
