@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera height: known on a rendered street of exact depth, unknown where there is no ground, and its gradient."""
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from mono_depth_ros.errors import ConfigError  # noqa: E402
+from mono_depth_ros.objectives.camera_height import GroundOptions, camera_height_loss, surface_normals  # noqa: E402
+from mono_depth_ros.objectives.projection import ray_map  # noqa: E402
+
+pytestmark = pytest.mark.torch
+NAN, INF = float("nan"), float("inf")
+K = torch.tensor([[[40.0, 0.0, 31.5], [0.0, 40.0, 15.5], [0.0, 0.0, 1.0]]], dtype=torch.float64)
+
+
+def _plane(height_m: float, pitch_rad: float = 0.0, roll_rad: float = 0.0) -> "torch.Tensor":
+    """Depth [1, 1, 32, 64] of flat ground, NaN above the horizon and beyond 60 m."""
+    rays = ray_map(K, torch.zeros(1, 1, 32, 64, dtype=torch.float64))
+    cp, sp, cr, sr = math.cos(pitch_rad), math.sin(pitch_rad), math.cos(roll_rad), math.sin(roll_rad)
+    down = torch.tensor([sr, cp * cr, sp * cr], dtype=torch.float64)
+    depth = height_m / (rays * down[:, None, None]).sum(1, keepdim=True)
+    return torch.where((depth > 0) & (depth < 60), depth, torch.nan)
+
+
+def _height(depth, real_m: float = 1.5, **more):
+    return camera_height_loss(depth, K.expand(len(depth), 3, 3), torch.full((len(depth),), real_m), **more)
+
+
+def test_flat_ground_gives_its_height_and_its_normal_by_hand() -> None:
+    for pitch, roll in ((0.0, 0.0), (0.15, 0.0), (-0.1, 0.1)):
+        found = _height(_plane(1.5, pitch, roll))
+        assert found.height_m.item() == pytest.approx(1.5, rel=1e-6)
+        assert found.loss.item() == pytest.approx(0.0, abs=1e-6)
+        up = [-math.sin(roll), -math.cos(pitch) * math.cos(roll), -math.sin(pitch) * math.cos(roll)]
+        assert found.up_camera[0].tolist() == pytest.approx(
+            (torch.tensor(up) / torch.tensor(up).norm()).tolist(), abs=1e-6
+        )
+    assert _height(_plane(1.5), real_m=3.0).loss.item() == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_the_rendered_street_gives_the_height_of_its_camera(pair) -> None:
+    real = torch.tensor([pair.height_m])
+    for view in (pair.target, pair.context):
+        found = camera_height_loss(view.depth_m, pair.K, real)
+        assert found.height_m.item() == pytest.approx(pair.height_m, rel=0.01)
+        assert found.loss.item() < 0.01
+        assert 0.1 < found.ground.double().mean() < 0.6
+        assert found.up_camera[0, 1] < -0.99
+
+
+def test_bumpy_depth_of_the_street_still_does(pair) -> None:
+    torch.manual_seed(0)
+    noise = torch.nn.functional.interpolate(torch.randn(1, 1, 12, 24).double(), size=(48, 96), mode="bilinear")
+    for sigma in (0.02, 0.05):
+        found = camera_height_loss(
+            pair.target.depth_m * torch.exp(sigma * noise), pair.K, torch.tensor([pair.height_m])
+        )
+        assert found.height_m.item() == pytest.approx(pair.height_m, rel=0.04)
+
+
+def test_height_scales_exactly_with_depth_and_the_choice_of_ground_does_not(pair) -> None:
+    once = camera_height_loss(pair.target.depth_m, pair.K, torch.tensor([pair.height_m]))
+    for factor in (1e-3, 0.1, 30.0):
+        found = camera_height_loss(factor * pair.target.depth_m, pair.K, torch.tensor([pair.height_m]))
+        assert found.height_m.item() == pytest.approx(factor * once.height_m.item(), rel=1e-9)
+        assert torch.equal(found.ground, once.ground)
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+def test_descent_scales_every_pixel_of_the_ground_towards_metres(pair, factor) -> None:
+    log_depth = torch.log(factor * pair.target.depth_m.nan_to_num(100.0)).requires_grad_()
+    found = camera_height_loss(log_depth.exp(), pair.K, torch.tensor([pair.height_m]))
+    found.loss.sum().backward()
+    slope = log_depth.grad[found.ground]
+    assert (slope.sign() == (1.0 if factor > 1 else -1.0)).all()  # too far: nearer; too near: farther
+    assert slope.sum().item() == pytest.approx(1.0 if factor > 1 else -1.0, rel=1e-6)
+    assert (log_depth.grad[~found.ground] == 0).all()
+
+
+def test_descent_on_a_scale_finds_metres(pair) -> None:
+    log_scale = torch.tensor(-1.2, dtype=torch.float64, requires_grad=True)
+    for step in range(40):
+        depth = pair.target.depth_m.nan_to_num(100.0) * log_scale.exp()
+        loss = camera_height_loss(depth, pair.K, torch.tensor([pair.height_m])).loss.sum()
+        (slope,) = torch.autograd.grad(loss, log_scale)
+        log_scale.data -= 0.2 * 0.93**step * slope
+    assert log_scale.exp().item() == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_gradient_is_that_of_a_weighted_mean_of_logarithms() -> None:
+    """Plane and weights are constants: a pixel's slope is w_i / sum w, all of one sign."""
+    depth = _plane(2.0).nan_to_num(50.0)
+    log_depth = depth.log().requires_grad_()
+    found = _height(log_depth.exp())
+    found.loss.sum().backward()
+    assert log_depth.grad[found.ground].sum().item() == pytest.approx(1.0)
+    assert log_depth.grad[found.ground].std() < 1e-6  # perfect ground: every pixel weighs the same
+
+
+def test_boxes_on_the_ground_and_a_kerb_do_not_raise_it() -> None:
+    depth = _plane(1.5)
+    roof, kerb = _plane(0.7), _plane(1.38)
+    depth[..., 20:26, 5:20] = roof[..., 20:26, 5:20]  # a flat roof that looks up as well
+    depth[..., :, 50:] = kerb[..., :, 50:]  # a sidewalk 12 cm above the road
+    found = _height(depth)
+    assert found.height_m.item() == pytest.approx(1.5, rel=0.015)
+    assert not found.ground[..., 21:25, 7:18].any()
+
+
+def test_a_wall_or_nothing_is_no_ground_and_costs_nothing() -> None:
+    wall = torch.full((2, 1, 32, 64), 4.0, requires_grad=True)
+    found = _height(wall)
+    assert found.loss.tolist() == [0.0, 0.0]
+    assert torch.isnan(found.height_m).all()
+    assert not found.ground.any()
+    found.loss.sum().backward()
+    assert (wall.grad == 0).all()
+    for value in (NAN, INF, 0.0, 1e-30):
+        empty = torch.full((1, 1, 32, 64), value, requires_grad=True)
+        found = _height(empty)
+        found.loss.sum().backward()
+        assert found.loss.item() == 0.0
+        assert torch.isfinite(empty.grad).all()
+
+
+def test_a_batch_is_judged_image_by_image_and_an_unknown_height_costs_nothing() -> None:
+    depth = torch.cat([_plane(1.0), torch.full((1, 1, 32, 64), 4.0, dtype=torch.float64), _plane(2.0)])
+    found = camera_height_loss(depth, K.expand(3, 3, 3), torch.tensor([2.0, 2.0, NAN]))
+    assert found.loss.tolist() == pytest.approx([math.log(2), 0.0, 0.0], rel=1e-6)
+    assert found.height_m[2].item() == pytest.approx(2.0)
+
+
+def test_a_tilted_camera_needs_to_know_where_up_is() -> None:
+    steep = _plane(1.5, pitch_rad=0.7)
+    assert torch.isnan(_height(steep).height_m).all()
+    up = torch.tensor([[0.0, -math.cos(0.7), -math.sin(0.7)]])
+    assert _height(steep, up_camera=up).height_m.item() == pytest.approx(1.5, rel=1e-6)
+
+
+def test_the_robots_own_body_can_be_left_out() -> None:
+    depth = _plane(1.5)
+    depth[..., 24:, :] = _plane(0.5)[..., 24:, :]  # a bonnet
+    usable = torch.ones(1, 1, 32, 64, dtype=torch.bool)
+    usable[..., 24:, :] = False
+    assert abs(_height(depth).height_m.item() - 1.5) > 0.5
+    assert _height(depth, usable=usable).height_m.item() == pytest.approx(1.5, rel=1e-4)
+
+
+def test_without_normals_the_lower_image_alone_decides() -> None:
+    options = GroundOptions(normal_tilt_rad=math.pi)
+    assert _height(_plane(1.5), options=options).height_m.item() == pytest.approx(1.5, rel=1e-6)
+    strict = _height(_plane(1.5), options=GroundOptions(lowest_share=0.25))
+    assert strict.ground.nonzero()[:, 2].min() == 24
+
+
+def test_normals_of_a_wall_face_the_camera() -> None:
+    points = torch.full((1, 1, 6, 8), 4.0, dtype=torch.float64) * ray_map(K, torch.zeros(1, 1, 6, 8).double())
+    normal, there = surface_normals(points, 1)
+    assert there.sum() == 4 * 6
+    assert torch.allclose(normal[0, :, 2, 2], torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64))
+
+
+def test_autocast_changes_nothing(pair) -> None:
+    arguments = (pair.target.depth_m.float(), pair.K.float(), torch.tensor([pair.height_m]))
+    plain = camera_height_loss(*arguments)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = camera_height_loss(*arguments)
+    assert cast.loss.dtype == torch.float32
+    assert torch.equal(cast.height_m, plain.height_m)
+
+
+@pytest.mark.parametrize("wrong", [{"lowest_share": 0.0}, {"plane_tilt_rad": 4.0}, {"normal_step_px": 0}], ids=str)
+def test_wrong_options_are_refused(wrong) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        GroundOptions(**wrong)
