@@ -27,7 +27,7 @@ from mono_depth_ros.synthetic.random_looks import Rng, random_material, random_r
 from mono_depth_ros.synthetic.textures import Pattern
 from mono_depth_ros.synthetic.world import Shape, Solid, World
 
-ROBOT_CLEARANCE_M = 0.35  # a robot of 0.25 m radius, and a hand's breadth
+ROBOT_CLEARANCE_M = 0.28  # a robot of 0.22 m radius, and a hand's breadth
 _ATTEMPTS = 4
 _WALKABLE = 0.3  # share of the floor that must be one region for the robot
 
