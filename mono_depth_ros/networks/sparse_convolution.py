@@ -10,7 +10,7 @@ image. Everything exports to ONNX with a dynamic number of cells, zero included.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 # Statistics of fewer cells than this are noise; see ValidCellBatchNorm.
@@ -138,6 +138,27 @@ class SparseConv2d(nn.Module):
         return gather_rows(features, rows, missing=0.0).flatten(1) @ self.weight
 
 
+def batch_statistics(features: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean [C], biased variance [C] and number of the rows of features [N, C], over all processes of a DDP run.
+
+    Processes then normalise as one with the whole batch would; the gradient flows to every process's features.
+    """
+    count = features.shape[0]
+    many = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    if not many:
+        if not count:
+            return features.new_zeros(features.shape[1]), features.new_zeros(features.shape[1]), 0
+        return features.mean(0), features.var(0, unbiased=False), count
+    from torch.distributed.nn.functional import all_reduce as sum_over_processes
+
+    counts = torch.tensor(count, device=features.device)
+    distributed.all_reduce(counts)
+    total = int(counts)
+    mean = sum_over_processes(features.sum(0)) / max(total, 1)
+    variance = sum_over_processes((features - mean).square().sum(0)) / max(total, 1)
+    return mean, variance, total
+
+
 class ValidCellBatchNorm(nn.Module):
     """Batch normalisation over the valid cells of a whole batch; in training, batch renormalisation (Ioffe 2017).
 
@@ -156,14 +177,15 @@ class ValidCellBatchNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[N, C] -> [N, C]."""
         norm = self.norm
-        if self.training and features.shape[0] >= MIN_CELLS_FOR_BATCH_STATISTICS:
-            return self._renormalised(features)
+        if self.training:
+            mean, variance, count = batch_statistics(features)
+            if count >= MIN_CELLS_FOR_BATCH_STATISTICS:
+                return self._renormalised(features, mean, variance)
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         return features * scale + (norm.bias - norm.running_mean * scale)
 
-    def _renormalised(self, features: Tensor) -> Tensor:
+    def _renormalised(self, features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         norm = self.norm
-        mean, variance = features.mean(0), features.var(0, unbiased=False)
         deviation = torch.sqrt(variance + norm.eps)
         with torch.no_grad():
             norm.num_batches_tracked += 1

@@ -39,35 +39,63 @@ class Augmentation:
     rescale_sigma: float = 0.4
 
 
-def augment_image(rng: Rng, image_rgb: npt.NDArray[np.uint8], augmentation: Augmentation) -> Float32:
-    """Photometric augmentation.
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One draw of what is done to an image; the images of a clip share it, as one camera took them.
 
-    Args:
-        rng: source of randomness.
-        image_rgb: uint8 [H, W, 3].
-        augmentation: how much.
-
-    Returns:
-        float32 [H, W, 3], 0..1, on the 8-bit steps that a real image has.
+    Attributes:
+        order: int64 [3], which colour channel comes first.
+        grey: whether colour is dropped.
+        contrast, gamma: factor about the image's mean, exponent.
+        gains: float32 [3], of the channels.
+        blur_px: sigma, 0 for none.
+        noise: sigma.
     """
-    image = image_rgb.astype(np.float32) * np.float32(1.0 / 255.0)
-    if rng.uniform() < augmentation.channel_shuffle:
-        image = np.ascontiguousarray(image[..., rng.permutation(3)])
-    if rng.uniform() < augmentation.grey:
-        image = np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
+
+    order: npt.NDArray[np.int64]
+    grey: bool
+    contrast: float
+    gamma: float
+    gains: Float32
+    blur_px: float
+    noise: float
+
+
+def random_look(rng: Rng, augmentation: Augmentation) -> Look:
+    """A look drawn from the ranges."""
+    shuffled = rng.uniform() < augmentation.channel_shuffle
+    order = rng.permutation(3) if shuffled else np.arange(3)
+    grey = bool(rng.uniform() < augmentation.grey)
     gain, contrast, gamma = (
         float(np.exp(rng.normal(0.0, sigma)))
         for sigma in (augmentation.gain_sigma, augmentation.contrast_sigma, augmentation.gamma_sigma)
     )
+    gains = np.float32(gain) * np.exp(rng.normal(0.0, augmentation.channel_gain_sigma, 3)).astype(np.float32)
+    blur_px = float(rng.uniform(0.3, 1.5)) if rng.uniform() < augmentation.blur else 0.0
+    return Look(order, grey, contrast, gamma, gains, blur_px, float(rng.uniform(0.0, augmentation.noise_sigma)))
+
+
+def augment_image(rng: Rng, image_rgb: npt.NDArray[np.uint8], look: Look) -> Float32:
+    """Photometric augmentation.
+
+    Args:
+        rng: source of the noise.
+        image_rgb: uint8 [H, W, 3].
+        look: what to do.
+
+    Returns:
+        float32 [H, W, 3], 0..1, on the 8-bit steps that a real image has.
+    """
+    image = image_rgb[..., look.order].astype(np.float32) * np.float32(1.0 / 255.0)
+    if look.grey:
+        image = np.repeat(image.mean(-1, keepdims=True), 3, axis=-1)
     middle = np.float32(image.mean())
-    channels = np.exp(rng.normal(0.0, augmentation.channel_gain_sigma, 3)).astype(np.float32)
-    image = ((image - middle) * np.float32(contrast) + middle) * (channels * np.float32(gain))
-    image = np.clip(image, 0.0, 1.0) ** np.float32(gamma)
-    if rng.uniform() < augmentation.blur:
-        image = cv2.GaussianBlur(image, (0, 0), sigmaX=float(rng.uniform(0.3, 1.5)))
-    image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(
-        rng.uniform(0.0, augmentation.noise_sigma)
-    )
+    image = ((image - middle) * np.float32(look.contrast) + middle) * look.gains
+    image = np.clip(image, 0.0, 1.0) ** np.float32(look.gamma)
+    if look.blur_px:
+        image = cv2.GaussianBlur(image, (0, 0), sigmaX=look.blur_px)
+    if look.noise:
+        image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(look.noise)
     return np.asarray(np.round(np.clip(image, 0.0, 1.0) * 255.0) / 255.0, dtype=np.float32)
 
 

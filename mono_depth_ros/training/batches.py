@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From rendered images to training batches: focal normalisation, augmentation, sparse points, prefetching.
+"""What a batch is, and rendered images as batches: focal normalisation, augmentation, sparse points, prefetching.
 
 A batch is a pure function of (seed, step): a run that was killed goes on with exactly the batches it would have seen.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -17,7 +17,7 @@ from torch import Tensor
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticImage
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
-from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image
+from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image, random_look
 from mono_depth_ros.training.point_patterns import PointPatterns, sample_points
 
 Rng = np.random.Generator
@@ -50,6 +50,36 @@ class TrainingSample:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClipTensors:
+    """What view synthesis needs of B clips with C contexts each.
+
+    Attributes:
+        target_rgb: float32 [B, 3, H, W], 0..1, as recorded (the network sees an augmented copy).
+        context_rgb: float32 [B, C, 3, H, W], as recorded.
+        pose_target_rgb, pose_context_rgb: the same shapes, as the pose network sees them.
+        K: float32 [B, 3, 3], intrinsics in pixels of the network's image, of target and contexts alike.
+        T_context_target: float32 [B, C, 4, 4], by odometry, metres; NaN without.
+        distance_m: float32 [B, C], how far the camera moved to each context, by pose or speed; NaN without.
+        dt_s: float32 [B, C], time between target and context, positive.
+        focal: float32 [B], depth in metres = focal * network depth.
+    """
+
+    target_rgb: Tensor
+    context_rgb: Tensor
+    pose_target_rgb: Tensor
+    pose_context_rgb: Tensor
+    K: Tensor
+    T_context_target: Tensor
+    distance_m: Tensor
+    dt_s: Tensor
+    focal: Tensor
+
+    def to(self, device: torch.device) -> "ClipTensors":
+        """The same clips on a device."""
+        return ClipTensors(*(getattr(self, entry.name).to(device) for entry in fields(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """B samples as tensors.
 
@@ -60,6 +90,8 @@ class Batch:
         points_depth_m: float32 [N], as given to the network.
         trusted_depth_m: float32 [N], the truth at the points; 0 where the given depth is far from it.
         predict_weight: float32 [B], weight of the prediction loss.
+        clips: the images around these, where they come from a drive. `truth_depth_m` is then what supervises, if
+            anything does: truth, or NaN beside the recorded points.
     """
 
     rgb: Tensor
@@ -68,11 +100,24 @@ class Batch:
     points_depth_m: Tensor
     trusted_depth_m: Tensor
     predict_weight: Tensor
+    clips: ClipTensors | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        tensors = (getattr(self, entry.name) for entry in fields(self))
-        return Batch(*(tensor.to(device) for tensor in tensors))
+        values = (getattr(self, entry.name) for entry in fields(self))
+        return Batch(*(None if value is None else value.to(device) for value in values))
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """All tensors by name, to keep a batch in a file."""
+        named: list[tuple[str, Batch | ClipTensors]] = [("", self)]
+        if self.clips is not None:
+            named.append(("clips_", self.clips))
+        return {
+            f"{prefix}{entry.name}": getattr(part, entry.name).cpu().numpy()
+            for prefix, part in named
+            for entry in fields(part)
+            if isinstance(getattr(part, entry.name), Tensor)
+        }
 
 
 def focal_factor(camera: PinholeCamera, trained_fx_px: float) -> float:
@@ -114,7 +159,7 @@ def training_sample(
     truth = depth * np.float32(factor)
     points = sample_points(rng, truth, camera, patterns)
     truth = np.where(truth > max_depth_m, np.float32(np.inf), truth)
-    picture = augment_image(rng, rgb, augmentation)
+    picture = augment_image(rng, rgb, random_look(rng, augmentation))
     emptied = rng.uniform() < augmentation.empty
     if emptied:
         picture = empty_image(rng, picture)
@@ -148,7 +193,6 @@ def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | N
 class BatchRecipe:
     """What a batch is made of; `chaos_prediction` weighs predictions in worlds that tell no scale."""
 
-    batch_size: int
     seed: int
     trained_fx_px: float
     max_depth_m: float
@@ -157,17 +201,19 @@ class BatchRecipe:
     chaos_prediction: float
 
 
-def batch_at(source: ImageSource, recipe: BatchRecipe, step: int) -> Batch:
-    """The batch of one step: every image once per epoch, in an order that depends on seed and epoch only."""
-    count = len(source)
-    positions = range(step * recipe.batch_size, (step + 1) * recipe.batch_size)
+def order_of(count: int, seed: int, positions: range) -> list[int]:
+    """Which of `count` items stand at these positions: each once per epoch, the order a matter of seed and epoch."""
     orders = {
-        epoch: np.random.default_rng([recipe.seed, 7, epoch]).permutation(count)
-        for epoch in {p // count for p in positions}
+        epoch: np.random.default_rng([seed, 7, epoch]).permutation(count) for epoch in {p // count for p in positions}
     }
+    return [int(orders[position // count][position % count]) for position in positions]
+
+
+def batch_at(source: ImageSource, recipe: BatchRecipe, positions: range) -> Batch:
+    """The images at some positions of the endless stream; a position's sample depends on seed and position only."""
     samples, weights = [], []
-    for position in positions:
-        image = source[int(orders[position // count][position % count])]
+    for position, index in zip(positions, order_of(len(source), recipe.seed, positions), strict=True):
+        image = source[index]
         rng = np.random.default_rng([recipe.seed, 11, position])
         samples.append(
             training_sample(rng, image, recipe.trained_fx_px, recipe.max_depth_m, recipe.augmentation, recipe.patterns)
@@ -176,15 +222,21 @@ def batch_at(source: ImageSource, recipe: BatchRecipe, step: int) -> Batch:
     return collate(samples, weights)
 
 
-def batches(source: ImageSource, recipe: BatchRecipe, first_step: int, ahead: int = 3) -> Generator[Batch, None, None]:
-    """Batches from `first_step` on, without end, made in a thread `ahead` of their use."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: list[Future[Batch]] = [pool.submit(batch_at, source, recipe, first_step + i) for i in range(ahead)]
+def positions_of(step: int, batch_size: int, rank: int = 0, world: int = 1) -> range:
+    """The part of a step's batch that process `rank` of `world` computes."""
+    share = batch_size // world
+    return range(step * batch_size + rank * share, step * batch_size + (rank + 1) * share)
+
+
+def stream(make: Callable[[int], Batch], first_step: int, ahead: int = 4) -> Generator[Batch, None, None]:
+    """The batches of `make(step)` from `first_step` on, without end, made in two threads `ahead` of their use."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: list[Future[Batch]] = [pool.submit(make, first_step + i) for i in range(ahead)]
         step = first_step + ahead
         try:
             while True:
                 yield waiting.pop(0).result()
-                waiting.append(pool.submit(batch_at, source, recipe, step))
+                waiting.append(pool.submit(make, step))
                 step += 1
         finally:
             for future in waiting:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.pose_net import PoseNet
+from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 
 SCHEMA_VERSION = 1
 
@@ -70,7 +71,7 @@ class Checkpoint:
     Attributes:
         metadata: what is known about the model.
         depth: the PackNetSan, or None (a pose network alone).
-        pose: the PoseNet, or None.
+        pose: the PoseNet or TwoStreamPoseNet, or None.
         training_state: whatever the trainer needs to go on (optimizer, step, random state): tensors and plain values.
     """
 
@@ -87,11 +88,15 @@ class Checkpoint:
         load_weights(network, self.depth.weights, f"checkpoint {self.metadata.name}")
         return network.eval()
 
-    def pose_network(self) -> PoseNet:
+    def pose_network(self) -> PoseNet | TwoStreamPoseNet:
         """The pose network with its weights, on CPU, in eval mode. Raises ModelContractError."""
         if self.pose is None:
             raise ModelContractError(f"checkpoint {self.metadata.name}: holds no pose network")
-        network = PoseNet(neighbours=int(self.pose.config["neighbours"]))
+        network: PoseNet | TwoStreamPoseNet
+        if self.pose.config.get("kind", "single_stream") == "two_stream":
+            network = TwoStreamPoseNet()
+        else:
+            network = PoseNet(neighbours=int(self.pose.config["neighbours"]))
         load_weights(network, self.pose.weights, f"checkpoint {self.metadata.name}, pose network")
         return network.eval()
 
@@ -115,7 +120,7 @@ def save_checkpoint(
     path: str | Path,
     metadata: ModelMetadata,
     depth: PackNetSan | None = None,
-    pose: PoseNet | None = None,
+    pose: PoseNet | TwoStreamPoseNet | None = None,
     training_state: dict[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint whole or not at all.
@@ -134,7 +139,7 @@ def save_checkpoint(
         "schema_version": SCHEMA_VERSION,
         "metadata": asdict(metadata),
         "depth": None if depth is None else {"config": depth.config.to_dict(), "weights": cpu_weights(depth)},
-        "pose": None if pose is None else {"config": {"neighbours": pose.neighbours}, "weights": cpu_weights(pose)},
+        "pose": None if pose is None else {"config": _pose_config(pose), "weights": cpu_weights(pose)},
         "training_state": training_state or {},
     }
     path = Path(path)
@@ -149,6 +154,12 @@ def save_checkpoint(
         os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
+
+
+def _pose_config(pose: PoseNet | TwoStreamPoseNet) -> dict[str, Any]:
+    if isinstance(pose, TwoStreamPoseNet):
+        return {"kind": "two_stream"}
+    return {"kind": "single_stream", "neighbours": pose.neighbours}
 
 
 def cpu_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training recipes: frozen dataclasses with every default, YAML over them, and all mistakes reported at once."""
+"""Training recipes: frozen dataclasses with every default. `recipe_file` reads them from YAML."""
 
-import dataclasses
-import types
-import typing
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
 
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.networks.packnet_san import PackNetSanConfig
-from mono_depth_ros.objectives.supervised import SupervisedWeights
+from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSanConfig
+from mono_depth_ros.objectives.camera_height import GroundOptions
+from mono_depth_ros.objectives.photometric import PhotometricOptions
+from mono_depth_ros.objectives.reprojected import Norm
+from mono_depth_ros.objectives.supervised import PlainSupervision, SupervisedWeights
 from mono_depth_ros.training.augmentation import Augmentation
 from mono_depth_ros.training.point_patterns import PointPatterns
+from mono_depth_ros.training.schedule import Schedule, constant
 
-T = TypeVar("T")
+MODES = ("prediction", "completion", "joint")
+POSES = ("single_stream", "two_stream", "odometry")
+SUPERVISION = ("none", "points", "truth")
+SUPERVISED_LOSSES = ("plain", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,7 @@ class Optimiser:
 
     Attributes:
         rate, final_rate: highest and last learning rate.
+        pose_rate: highest rate of the pose network relative to `rate`.
         warm_up_steps: linear rise from 0.
         weight_decay: of AdamW.
         clip_norm: largest gradient norm.
@@ -38,6 +37,7 @@ class Optimiser:
 
     rate: float = 8e-4
     final_rate: float = 1e-5
+    pose_rate: float = 1.0
     warm_up_steps: int = 200
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
@@ -47,15 +47,141 @@ class Optimiser:
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """Weights of the loss: prediction and completion, the given points, and the features' consistency."""
+    """Weights of the loss on images with dense truth, and of the two modes everywhere.
+
+    Attributes:
+        prediction, completion: terms against dense truth (also `supervised_loss: log` of a drive).
+        prediction_weight, completion_weight: of everything that is asked of a mode.
+        points_weight: of the given points themselves, in completion.
+        consistency_weight: features of the image pulled towards those with points.
+        chaos_prediction: weight of the prediction in rendered worlds that tell no scale.
+    """
 
     prediction: SupervisedWeights = field(default_factory=lambda: SupervisedWeights(silog_lambda=0.7))
     completion: SupervisedWeights = field(default_factory=SupervisedWeights)
-    prediction_weight: float = 0.5
-    completion_weight: float = 1.0
-    points_weight: float = 0.5
-    consistency_weight: float = 0.05
+    prediction_weight: Schedule = field(default=constant(0.5))
+    completion_weight: Schedule = field(default=constant(1.0))
+    points_weight: Schedule = field(default=constant(0.5))
+    consistency_weight: Schedule = field(default=constant(0.05))
     chaos_prediction: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class DriveConfig:
+    """How recorded drives become clips of three images.
+
+    Attributes:
+        width_px, height_px: of the network; images are stretched to it.
+        stride: how many frames before and after the target its contexts lie.
+        min_motion_m: clips in which the camera moved less, to either side, are left out.
+        max_gap_s: clips with a longer time between neighbouring frames of the drive are left out.
+        held_out: share of each drive, its end, that is kept for validation where `validation` names no data.
+        limit: at most so many images of each data set are read; 0 takes all.
+        beams: 0 keeps all points; else so many of 64 bins of elevation (a divisor of 64), as from a smaller scanner.
+        supervision: "none", "points", or "truth" (depth that a recorded drive does not have, a simulated one does).
+            Without it truth is for validation alone.
+    """
+
+    width_px: int = 192
+    height_px: int = 64
+    stride: int = 1
+    min_motion_m: float = 0.05
+    max_gap_s: float = 0.5
+    held_out: float = 0.15
+    limit: int = 0
+    beams: int = 0
+    supervision: str = "none"
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if min(self.width_px, self.height_px, self.stride) < 1 or self.limit < 0:
+            wrong.append(
+                "width_px, height_px, stride: expected at least 1, limit at least 0, "
+                f"got {self.width_px}, {self.height_px}, {self.stride}, {self.limit}"
+            )
+        if self.min_motion_m < 0 or self.max_gap_s <= 0:
+            wrong.append(f"min_motion_m, max_gap_s: expected >= 0 and > 0, got {self.min_motion_m}, {self.max_gap_s}")
+        if not 0.0 <= self.held_out < 1.0:
+            wrong.append(f"held_out: expected 0..1, got {self.held_out}")
+        if self.beams < 0 or (self.beams and 64 % self.beams):
+            wrong.append(f"beams: expected 0 or a divisor of 64, got {self.beams}")
+        if self.supervision not in SUPERVISION:
+            wrong.append(f"supervision: expected one of {', '.join(SUPERVISION)}, got {self.supervision!r}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class PoseConfig:
+    """Where the motion between images comes from.
+
+    Attributes:
+        source: "single_stream" (PoseNet), "two_stream" (image pair and predicted-depth pair), or "odometry" of the
+            drive, which makes depth metric by itself.
+        sparsify: share of the clips whose pose input keeps only a part of its pixels, so that the pose network looks
+            at few things anywhere rather than at the same things always.
+        sparsify_keep: least share of pixels that is kept then; the most is 1.
+    """
+
+    source: str = "single_stream"
+    sparsify: float = 0.0
+    sparsify_keep: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.source not in POSES:
+            raise ConfigError(f"source: expected one of {', '.join(POSES)}, got {self.source!r}")
+        if not 0.0 <= self.sparsify <= 1.0 or not 0.0 < self.sparsify_keep <= 1.0:
+            raise ConfigError(
+                f"sparsify, sparsify_keep: expected shares of 0..1, got {self.sparsify}, {self.sparsify_keep}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoObjectives:
+    """Weights of the loss on drives; each a number or a schedule over the run.
+
+    Attributes:
+        photometric: of the view synthesis error.
+        appearance: its choices: SSIM, minimum over the contexts, auto-mask.
+        scales: weights of the output scales of the photometric term, finest first; each is brought to full size.
+        smoothness: of edge-aware smoothness; scale i counts 1 / 2^i.
+        velocity: of | length of the predicted translation - distance travelled |.
+        supervised: of the depth error against what `drive.supervision` says.
+        supervised_loss: "plain" (one error, see `plain`) or "log" (the terms of `objectives`, made for dense truth).
+        plain: which error, of depth or inverse depth.
+        reprojected: of the reprojected distance of what supervises.
+        reprojected_norm: "l1" or "l2", of the distance in pixels.
+        reprojected_detach_pose: whether that term leaves the pose network alone.
+        camera_height: of the camera's height over the predicted ground against `camera_height_m`.
+        camera_height_m: as mounted; needed if `camera_height` is used.
+        ground: what that term may take for ground.
+    """
+
+    photometric: Schedule = field(default=constant(1.0))
+    appearance: PhotometricOptions = field(default_factory=PhotometricOptions)
+    scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    smoothness: Schedule = field(default=constant(1e-3))
+    velocity: Schedule = field(default=constant(0.0))
+    supervised: Schedule = field(default=constant(0.0))
+    supervised_loss: str = "plain"
+    plain: PlainSupervision = field(default_factory=PlainSupervision)
+    reprojected: Schedule = field(default=constant(0.0))
+    reprojected_norm: Norm = "l2"
+    reprojected_detach_pose: bool = True
+    camera_height: Schedule = field(default=constant(0.0))
+    camera_height_m: float | None = None
+    ground: GroundOptions = field(default_factory=GroundOptions)
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.supervised_loss not in SUPERVISED_LOSSES:
+            wrong.append(f"supervised_loss: expected one of {SUPERVISED_LOSSES}, got {self.supervised_loss!r}")
+        if not 1 <= len(self.scales) <= 4 or min(self.scales) < 0 or self.scales[0] <= 0:
+            wrong.append(f"scales: expected one to four weights, the first more than 0, got {self.scales}")
+        if self.camera_height.used and not (self.camera_height_m or 0.0) > 0.0:
+            wrong.append(f"camera_height_m: expected metres with camera_height > 0, got {self.camera_height_m}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,160 +191,120 @@ class TrainConfig:
     Attributes:
         name: of the model.
         seed: of weights, order of images and augmentation.
-        batch_size: images per step.
+        data: bags or data set URLs with drives to learn from; empty renders images with dense truth (`rendered`).
+        validation: the same to validate on; empty takes the end of each drive, or rendered images.
+        init: checkpoint to start from (its network and focal length replace those of the recipe); empty for none.
+        modes: "prediction", "completion" or "joint".
+        batch_size: images per step, of all devices together.
         max_steps: length of the run in steps.
         max_minutes: length of the run in minutes of training, whichever ends first; null for steps alone (only then
             is a resumed run equal, bit for bit, to one that was not interrupted).
         checkpoint_minutes, validate_minutes: how often.
+        checkpoint_steps, validate_steps: the same in steps; 0 for minutes alone.
         validate_images: how many.
         precision: of lightning.fabric: "32-true" or "bf16-mixed".
         accelerator: of lightning.fabric: "auto", "cpu", "cuda".
+        devices, nodes: processes per machine and machines; more than one process trains by DDP.
+        channels_last: memory layout of images and weights; the same numbers up to rounding.
         threads: of torch on the CPU; 0 leaves torch's choice.
         render_workers: processes that render the images.
-        trained_fx_px: focal length at network resolution that depths are normalised to.
+        trained_fx_px: focal length at network resolution that depths are normalised to; null takes the camera's.
         max_depth_m: farther is sky.
-        data, network, augmentation, points, objectives, optimiser: see their classes.
+        rendered, drive, network, augmentation, points, pose, objectives, video, optimiser: see their classes.
     """
 
     name: str = "unnamed"
     seed: int = 0
+    data: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    init: str = ""
+    modes: str = "joint"
     batch_size: int = 4
     max_steps: int = 10_000
     max_minutes: float | None = None
     checkpoint_minutes: float = 4.0
     validate_minutes: float = 8.0
+    checkpoint_steps: int = 0
+    validate_steps: int = 0
     validate_images: int = 48
     precision: str = "32-true"
     accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    channels_last: bool = False
     threads: int = 0
     render_workers: int = 2
-    trained_fx_px: float = 185.0
+    trained_fx_px: float | None = 185.0
     max_depth_m: float = 100.0
-    data: SyntheticConfig = field(default_factory=SyntheticConfig)
+    rendered: SyntheticConfig = field(default_factory=SyntheticConfig)
+    drive: DriveConfig = field(default_factory=DriveConfig)
     network: PackNetSanConfig = field(default_factory=PackNetSanConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     points: PointPatterns = field(default_factory=PointPatterns)
+    pose: PoseConfig = field(default_factory=PoseConfig)
     objectives: Objectives = field(default_factory=Objectives)
+    video: VideoObjectives = field(default_factory=VideoObjectives)
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     def __post_init__(self) -> None:
+        positive = ("batch_size", "max_steps", "checkpoint_minutes", "validate_minutes", "max_depth_m")
         problems = [
             f"{name}: expected more than 0, got {getattr(self, name)}"
-            for name in (
-                "batch_size",
-                "max_steps",
-                "checkpoint_minutes",
-                "validate_minutes",
-                "trained_fx_px",
-                "max_depth_m",
-            )
+            for name in (*positive, "devices", "nodes")
             if not getattr(self, name) > 0
         ]
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            problems.append(f"max_minutes: expected more than 0 or null, got {self.max_minutes}")
-        if self.data.width_px % 32 or self.data.height_px % 32:
-            size = f"{self.data.width_px}x{self.data.height_px}"
-            problems.append(f"data: expected width and height in multiples of 32, got {size}")
+        problems += [
+            f"{name}: expected more than 0 or null, got {getattr(self, name)}"
+            for name in ("max_minutes", "trained_fx_px")
+            if getattr(self, name) is not None and not getattr(self, name) > 0
+        ]
+        if self.modes not in MODES:
+            problems.append(f"modes: expected one of {', '.join(MODES)}, got {self.modes!r}")
+        if self.width_px % STRIDE or self.height_px % STRIDE:
+            section = "drive" if self.on_drives else "rendered"
+            size = f"{self.width_px}x{self.height_px}"
+            problems.append(f"{section}: expected width and height in multiples of {STRIDE}, got {size}")
+        if self.devices * self.nodes > 0 and self.batch_size % (self.devices * self.nodes):
+            problems.append(
+                f"batch_size: expected a multiple of devices * nodes = {self.devices * self.nodes}, "
+                f"got {self.batch_size}"
+            )
+        problems += self._drive_problems() if self.on_drives else self._rendered_problems()
         if problems:
             raise ConfigError("; ".join(problems))
 
+    def _rendered_problems(self) -> list[str]:
+        return ["trained_fx_px: expected a number for rendered images, got null"] if self.trained_fx_px is None else []
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """A recipe from a YAML file.
+    def _drive_problems(self) -> list[str]:
+        problems = []
+        if self.augmentation.empty or self.augmentation.rescale:
+            problems.append("augmentation: expected empty and rescale 0 on drives, where warped images teach, got more")
+        supervised = self.video.supervised.used or self.video.reprojected.used
+        if supervised and self.drive.supervision == "none":
+            problems.append("drive.supervision: expected points or truth with supervised or reprojected > 0, got none")
+        if not supervised and not self.video.photometric.used:
+            problems.append("video: expected photometric, supervised or reprojected more than 0, got nothing to learn")
+        return problems
 
-    Args:
-        path: YAML mapping over TrainConfig's fields.
-        overrides: "key=value" or "section.key=value", values in YAML; they win over the file.
+    @property
+    def on_drives(self) -> bool:
+        """Whether it learns from recorded drives (else from rendered images)."""
+        return bool(self.data)
 
-    Raises:
-        ConfigError: every problem of file and overrides in one message.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: expected a readable YAML file, got: {error}") from error
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of recipe fields, got {type(values).__name__}")
-    problems: list[str] = []
-    for override in overrides:
-        _override(values, override, problems)
-    config = _build(TrainConfig, values, "", problems)
-    if problems or config is None:
-        raise ConfigError(f"{path}: " + "; ".join(problems))
-    return config
+    @property
+    def width_px(self) -> int:
+        """Of the network."""
+        return self.drive.width_px if self.on_drives else self.rendered.width_px
 
+    @property
+    def height_px(self) -> int:
+        """Of the network."""
+        return self.drive.height_px if self.on_drives else self.rendered.height_px
 
-def _override(values: dict[str, Any], override: str, problems: list[str]) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        problems.append(f"override {override!r}: expected key=value")
-        return
-    *sections, name = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            problems.append(f"override {override!r}: {section} is not a section")
-            return
-    try:
-        values[name] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        problems.append(f"override {override!r}: the value is not YAML")
-
-
-def _build(cls: type[T], values: dict[str, Any], prefix: str, problems: list[str]) -> T | None:
-    """An instance of a config dataclass, or None with `problems` extended."""
-    hints = typing.get_type_hints(cls)
-    names = [entry.name for entry in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    before = len(problems)
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in names:
-            near = get_close_matches(str(key), names, 1)
-            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(names)}"
-            problems.append(f"{prefix}{key}: unknown{hint}")
-        elif dataclasses.is_dataclass(hints[key]):
-            if isinstance(value, dict):
-                arguments[key] = _build(hints[key], value, f"{prefix}{key}.", problems)
-            else:
-                problems.append(f"{prefix}{key}: expected a section, got {value!r}")
-        else:
-            try:
-                arguments[key] = _convert(hints[key], value)
-            except (TypeError, ValueError):
-                problems.append(f"{prefix}{key}: expected {_spell(hints[key])}, got {value!r}")
-    if len(problems) > before:
-        return None
-    try:
-        return cls(**arguments)
-    except ConfigError as error:
-        problems.append(f"{prefix.rstrip('.')}: {error}" if prefix else str(error))
-        return None
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    """A YAML value as the field's type. Raises TypeError or ValueError."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(next(a for a in arguments if a is not type(None)), value)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
-            raise TypeError
-        return tuple(_convert(arguments[0], item) for item in value)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise TypeError
-        return value
-    if isinstance(value, bool):
-        raise TypeError
-    if hint is float and isinstance(value, (int, float, str)):
-        return float(value)  # YAML reads 1e-4 as text
-    if hint in (int, str) and isinstance(value, hint):
-        return value
-    raise TypeError
-
-
-def _spell(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
+    @property
+    def metric(self) -> bool:
+        """Whether something in the run tells metres."""
+        video = self.video
+        metres = (video.velocity, video.supervised, video.reprojected, video.camera_height)
+        return not self.on_drives or self.pose.source == "odometry" or any(weight.used for weight in metres)

@@ -1,101 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop, top to bottom: both modes of the network in every step, supervised by rendered truth.
+"""The training loop, top to bottom, on one device or many.
 
 It may be killed at any time: checkpoints are written whole or not at all, and hold everything a resumed run needs.
 """
 
-import copy
 import math
-import subprocess
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticDataset, cache_folder
-from mono_depth_ros.errors import ConfigError, DataError
-from mono_depth_ros.networks.packnet_san import PackNetSan, SparsePoints
-from mono_depth_ros.objectives.feature_consistency import feature_consistency
-from mono_depth_ros.objectives.supervised import depth_at_points, supervised_depth
-from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batches
-from mono_depth_ros.training.checkpoint import ModelMetadata, load_checkpoint, load_weights, save_checkpoint
-from mono_depth_ros.training.config import Objectives, Optimiser, TrainConfig
-from mono_depth_ros.training.validation import Scores, validate
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.training.batches import Batch, positions_of, stream
+from mono_depth_ros.training.config import Optimiser, TrainConfig
+from mono_depth_ros.training.curves import Curves, Progress
+from mono_depth_ros.training.losses import objective, ratio_at_points
+from mono_depth_ros.training.model import Outputs
+from mono_depth_ros.training.run_state import LAST, RunState, average_weights, new_models, parameter_groups
+from mono_depth_ros.training.sources import Source, without_sparse_branch
+from mono_depth_ros.training.validation import DriveScores, Scores
 
-LAST = "last.ckpt"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step, max_steps: steps done and planned.
-        share: of the run that is done, 0..1; by steps or minutes, whichever is nearer the end.
-        elapsed_s, left_s: time spent in training, time left as far as can be told.
-        losses: each term, mean over the last steps.
-        rate: learning rate.
-        scores: of the last validation, None before the first.
-    """
-
-    step: int
-    max_steps: int
-    share: float
-    elapsed_s: float
-    left_s: float
-    losses: dict[str, float]
-    rate: float
-    scores: Scores | None
+REPORT_STEPS = 10
+WINDOW_STEPS = 50
 
 
-class BothModes(nn.Module):
-    """Prediction and completion of the same images: one encoder pass, two decoder passes."""
-
-    def __init__(self, network: PackNetSan) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, rgb: Tensor, bvu: Tensor, depth_m: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Inverse depths of prediction and of completion, skips of the image and of image and points."""
-        features = self.network.encode(rgb)
-        fused = self.network.fuse(features, SparsePoints(bvu, depth_m))
-        return self.network.decode(features), self.network.decode(fused), features.skips, fused.skips
-
-
-def objective(outputs: tuple[tuple[Tensor, ...], ...], batch: Batch, weights: Objectives) -> dict[str, Tensor]:
-    """The loss and its terms.
+def train(
+    config: TrainConfig,
+    source: Source,
+    out: Path,
+    resume: bool,
+    report: Callable[[Progress], None],
+    stop_after: int | None = None,
+) -> Path:
+    """Train a model.
 
     Args:
-        outputs: of BothModes.
-        batch: what they were made from.
-        weights: of the terms.
+        config: the recipe, see `run_state.initialised`.
+        source: what it learns from.
+        out: folder for checkpoints and curves.
+        resume: go on from the last checkpoint in `out`, if there is one.
+        report: called every few steps by the first process.
+        stop_after: ends the run at a step, after a checkpoint, as if it had been interrupted there.
 
     Returns:
-        Scalars "prediction", "completion", "points", "consistency", and "loss", their weighted sum.
+        The last checkpoint, whose networks are averages of the weights.
+
+    Raises:
+        ConfigError, ModelContractError: see their messages.
+        DataError: loss or gradient are not numbers; the batch is kept.
     """
-    predicted, completed, skips, fused = outputs
-    trust = batch.predict_weight
-    terms = {
-        "prediction": (supervised_depth(predicted, batch.truth_depth_m, weights.prediction) * trust).mean(),
-        "completion": supervised_depth(completed, batch.truth_depth_m, weights.completion).mean(),
-        "points": depth_at_points(completed[0], batch.bvu, batch.trusted_depth_m, len(trust)).mean(),
-        "consistency": (feature_consistency(skips, fused) * trust).mean(),
-    }
-    loss = (
-        weights.prediction_weight * terms["prediction"]
-        + weights.completion_weight * terms["completion"]
-        + weights.points_weight * terms["points"]
-        + weights.consistency_weight * terms["consistency"]
+    run = _start(config, source, out, resume)
+    fabric, state, pace = run.fabric, run.state, run.pace
+    batches = stream(run.batch_of, state.step)
+    try:
+        while (share := run.share()) < 1.0 and state.step != stop_after:
+            rate = learning_rate(config.optimiser, state.step, share)
+            if share >= config.optimiser.freeze_norm_at and state.model.depth.config.sparse:
+                state.model.depth.sparse_branch.eval()
+            batch = next(batches).to(fabric.device)
+            terms, outputs = _step(run, batch, rate, share)
+            pace.add(terms, ratio_at_points(outputs, batch))
+            state.elapsed_s = time.monotonic() - run.began
+            if pace.due("validate", state, config.validate_minutes, config.validate_steps):
+                run.scores = run.validate()
+                run.show(batch, outputs)
+            if pace.due("checkpoint", state, config.checkpoint_minutes, config.checkpoint_steps):
+                run.save()
+            if state.step % REPORT_STEPS == 0 or state.step == config.max_steps:
+                run.tell(rate, report)
+        if state.step != stop_after:
+            run.scores = run.validate()
+            run.tell(learning_rate(config.optimiser, state.step, 1.0), report)
+    finally:
+        batches.close()
+        if state.step and state.healthy():
+            run.save()
+        run.close()
+    return out / LAST
+
+
+def _step(run: "_Run", batch: Batch, rate: float, share: float) -> tuple[dict[str, Tensor], Outputs]:
+    """One step: forward, backward, update, average. Raises DataError when a loss or gradient is not a number."""
+    config, state, fabric = run.config, run.state, run.fabric
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate * group["share"]
+    clips = batch.clips
+    seen = () if clips is None else (clips.pose_target_rgb, clips.pose_context_rgb)
+    outputs: Outputs = run.model(run.layout(batch.rgb), batch.bvu, batch.points_depth_m, *seen)
+    terms = objective(outputs, batch, config, share)
+    state.optimiser.zero_grad()
+    fabric.backward(terms["loss"])
+    norm = fabric.clip_gradients(
+        run.model, state.optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False
     )
-    return {**terms, "loss": loss}
+    terms["gradient"] = torch.as_tensor(norm)  # after DDP's mean: not a number anywhere is not a number everywhere
+    if not torch.isfinite(terms["gradient"]):
+        raise DataError(_keep_bad_batch(run.out, fabric.global_rank, state.step, batch, terms))
+    state.optimiser.step()
+    decay = min(config.optimiser.average_decay, (1 + state.step) / (10 + state.step))
+    average_weights(state.averaged, state.model, decay)
+    state.step += 1
+    return terms, outputs
 
 
 def learning_rate(optimiser: Optimiser, step: int, share: float) -> float:
@@ -105,260 +117,161 @@ def learning_rate(optimiser: Optimiser, step: int, share: float) -> float:
     return rise * (optimiser.final_rate + (optimiser.rate - optimiser.final_rate) * cosine)
 
 
-@dataclass(slots=True)
-class RunState:
-    """What changes during a run (and is therefore saved)."""
-
-    network: PackNetSan
-    averaged: PackNetSan
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    elapsed_s: float = 0.0
-
-    def training_state(self) -> dict[str, Any]:
-        """For the checkpoint: tensors and plain values."""
-        return {
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "weights": {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()},
-            "optimiser": self.optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-
-    def save(self, out: Path, config: TrainConfig, scores: Scores | None = None) -> None:
-        """Write the checkpoint: the averaged network for use, everything else for going on."""
-        save_checkpoint(out / LAST, _metadata(config, scores), self.averaged, training_state=self.training_state())
-
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint of a run with the same network.
-
-        Raises:
-            ConfigError: it was made with another network.
-            ModelContractError: it cannot be read.
-        """
-        checkpoint = load_checkpoint(path)
-        if checkpoint.depth is None or checkpoint.depth.config != self.network.config.to_dict():
-            raise ConfigError(f"{path}: made with another network; train into another folder, or without --resume")
-        load_weights(self.averaged, checkpoint.depth.weights, str(path))
-        state = checkpoint.training_state
-        load_weights(self.network, state["weights"], str(path))
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
-        torch.set_rng_state(state["random"])
-
-
-@torch.no_grad()
-def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights; running statistics (an average already) are copied."""
-    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value.to(mean.device), 1.0 - decay)
-    for mean, value in zip(averaged.buffers(), network.buffers(), strict=True):
-        mean.copy_(value)
-
-
-def train(config: TrainConfig, data_root: Path, out: Path, resume: bool, report: Callable[[Progress], None]) -> Path:
-    """Train a model from rendered images (see `datasets.synthetic_dataset.prepare`).
-
-    Args:
-        config: the recipe.
-        data_root: folder of image caches.
-        out: folder for checkpoints and curves.
-        resume: go on from the last checkpoint in `out`, if there is one.
-        report: called every few steps.
-
-    Returns:
-        The last checkpoint, whose network is the average of the weights.
-
-    Raises:
-        ConfigError, DataError, ModelContractError: see their messages; DataError also when the loss is not a number.
-    """
-    folder = cache_folder(config.data, data_root)
-    images = SyntheticDataset(config.data, folder, "train")
-    held_out = SyntheticDataset(config.data, folder, "val")
-    return train_on(config, images, held_out, out, resume, report)
-
-
-def train_on(
-    config: TrainConfig,
-    images: ImageSource,
-    held_out: ImageSource,
-    out: Path,
-    resume: bool,
-    report: Callable[[Progress], None],
-    stop_after: int | None = None,
-) -> Path:
-    """`train` on any source of images. `stop_after` ends it at a step as if killed after a checkpoint there."""
-    fabric, model, state = _set_up(config, out, resume)
-    stream = batches(images, _batch_recipe(config), state.step)
-    curves = _curves(out)
-    window = _Window()
-    scores: Scores | None = None
-    rate = 0.0
-    started = time.monotonic() - state.elapsed_s
-    saved = validated = state.elapsed_s
-    try:
-        while (share := _share(config, state)) < 1.0 and state.step != stop_after:
-            rate = learning_rate(config.optimiser, state.step, share)
-            if share >= config.optimiser.freeze_norm_at:
-                state.network.sparse_branch.eval()
-            batch = next(stream).to(fabric.device)
-            window.add(_step(fabric, model, state, batch, rate, config, out))
-            state.elapsed_s = time.monotonic() - started
-            if state.elapsed_s - validated > 60 * config.validate_minutes:
-                scores = validate(state.averaged, held_out, config)
-                validated = state.elapsed_s
-            if state.elapsed_s - saved > 60 * config.checkpoint_minutes:
-                state.save(out, config)
-                saved = state.elapsed_s
-            if state.step % 10 == 0 or state.step == config.max_steps:
-                progress = _progress(config, state, window.means(), rate, scores)
-                _log(curves, progress)
-                report(progress)
-    finally:
-        stream.close()
-        if state.step and not _has_bad(state.network):
-            state.save(out, config)
-        if curves is not None:
-            curves.close()
-    if state.step != stop_after:
-        scores = validate(state.averaged, held_out, config)
-        report(_progress(config, state, window.means(), rate, scores))
-        state.save(out, config, scores)
-    return out / LAST
-
-
-def _set_up(config: TrainConfig, out: Path, resume: bool) -> tuple[Fabric, nn.Module, RunState]:
-    """Device, networks and optimiser; from the last checkpoint when resuming."""
+def _start(config: TrainConfig, source: Source, out: Path, resume: bool) -> "_Run":
+    """Devices, networks and optimiser; from the last checkpoint when resuming."""
+    config = without_sparse_branch(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
-    fabric.launch()
-    network = PackNetSan(config.network)
-    averaged = copy.deepcopy(network).eval().to(fabric.device)
-    adam = torch.optim.AdamW(network.parameters(), lr=config.optimiser.rate, weight_decay=config.optimiser.weight_decay)
-    model, optimiser = fabric.setup(BothModes(network), adam)
-    state = RunState(network, averaged, optimiser)
+    many = config.devices * config.nodes > 1
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        # a batch without points leaves the sparse branch without gradient
+        strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
+        precision=config.precision,  # type: ignore[arg-type]
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*launching multiple processes.*")
+        fabric.launch()
+    trained, averaged = new_models(config)
+    if config.channels_last:
+        trained = trained.to(memory_format=torch.channels_last)
+    adam = torch.optim.AdamW(
+        parameter_groups(trained, config), lr=config.optimiser.rate, weight_decay=config.optimiser.weight_decay
+    )
+    model, optimiser = fabric.setup(trained, adam)
+    state = RunState(trained, averaged.to(fabric.device), optimiser)
     out.mkdir(parents=True, exist_ok=True)
     if resume and (out / LAST).exists():
         state.restore(out / LAST)
+    fabric.barrier()  # nobody writes before everybody has read
     model.train()
-    return fabric, model, state
+    curves = Curves(out, state.step) if fabric.is_global_zero else None
+    return _Run(config, source, out, fabric, model, state, curves)
 
 
-def _batch_recipe(config: TrainConfig) -> BatchRecipe:
-    return BatchRecipe(
-        batch_size=config.batch_size,
-        seed=config.seed,
-        trained_fx_px=config.trained_fx_px,
-        max_depth_m=config.max_depth_m,
-        augmentation=config.augmentation,
-        patterns=config.points,
-        chaos_prediction=config.objectives.chaos_prediction,
-    )
+@dataclass(slots=True)
+class _Pace:
+    """Loss terms of the last steps, and when something was last done."""
 
+    terms: list[dict[str, Tensor]] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    last: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-def _step(
-    fabric: Fabric, model: nn.Module, state: RunState, batch: Batch, rate: float, config: TrainConfig, out: Path
-) -> dict[str, Tensor]:
-    """One step: forward, backward, update, average. Returns the terms; DataError when the loss is not a number."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
-    terms = objective(model(batch.rgb, batch.bvu, batch.points_depth_m), batch, config.objectives)
-    if not torch.isfinite(terms["loss"]):
-        raise DataError(_save_bad_batch(out, state.step, batch, terms))
-    state.optimiser.zero_grad()
-    fabric.backward(terms["loss"])
-    # gradients that are not finite are left to the check of the next loss, which keeps the batch
-    fabric.clip_gradients(model, state.optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False)
-    state.optimiser.step()
-    decay = min(config.optimiser.average_decay, (1 + state.step) / (10 + state.step))
-    average_weights(state.averaged, state.network, decay)
-    state.step += 1
-    return terms
-
-
-class _Window:
-    """Means of the loss terms over the last fifty steps."""
-
-    def __init__(self) -> None:
-        self._terms: list[dict[str, float]] = []
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        self._terms = [*self._terms[-49:], {name: float(value.detach()) for name, value in terms.items()}]
+    def add(self, terms: dict[str, Tensor], ratio: float) -> None:
+        self.terms = [*self.terms[1 - WINDOW_STEPS :], {name: value.detach() for name, value in terms.items()}]
+        self.ratios = [*self.ratios[1 - WINDOW_STEPS :], ratio]
 
     def means(self) -> dict[str, float]:
-        names = self._terms[-1] if self._terms else {}
-        return {name: float(np.mean([terms[name] for terms in self._terms])) for name in names}
+        names = self.terms[-1] if self.terms else {}
+        return {name: float(np.mean([float(terms[name]) for terms in self.terms])) for name in names}
+
+    def ratio(self) -> float:
+        known = [ratio for ratio in self.ratios if math.isfinite(ratio)]
+        return float(np.median(known)) if known else float("nan")
+
+    def due(self, what: str, state: RunState, minutes: float, steps: int) -> bool:
+        """Whether it is time; by steps alone where a number of steps is given, so that a run can be repeated."""
+        _, then_s = self.last.setdefault(what, (0, state.elapsed_s))
+        due = state.step % steps == 0 if steps else state.elapsed_s - then_s > 60 * minutes
+        if due:
+            self.last[what] = state.step, state.elapsed_s
+        return due
 
 
-def _share(config: TrainConfig, state: RunState) -> float:
-    minutes = 0.0 if config.max_minutes is None else state.elapsed_s / 60.0 / config.max_minutes
-    return max(state.step / config.max_steps, minutes)
+class _Run:
+    """A run's parts, and what only its first process does."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Source,
+        out: Path,
+        fabric: Fabric,
+        model: nn.Module,
+        state: RunState,
+        curves: Curves | None,
+    ) -> None:
+        self.config, self.source, self.out = config, source, out
+        self.fabric, self.model, self.state = fabric, model, state
+        self.pace = _Pace()
+        self.scores: Scores | DriveScores | None = None
+        self.began = time.monotonic() - state.elapsed_s
+        self._curves = curves
+        self._told = (state.step, state.elapsed_s)
+
+    def batch_of(self, step: int) -> Batch:
+        """This process's part of a step's batch."""
+        return self.source.batch(
+            positions_of(step, self.config.batch_size, self.fabric.global_rank, self.fabric.world_size)
+        )
+
+    def layout(self, rgb: Tensor) -> Tensor:
+        """Images in the memory layout of the weights."""
+        return rgb.to(memory_format=torch.channels_last) if self.config.channels_last else rgb
+
+    def share(self) -> float:
+        """Of the run that is done; the first process's clock counts for all."""
+        steps = self.state.step / self.config.max_steps
+        if self.config.max_minutes is None:
+            return steps
+        share = max(steps, self.state.elapsed_s / 60.0 / self.config.max_minutes)
+        return float(self.fabric.broadcast(share)) if self.fabric.world_size > 1 else share
+
+    def validate(self) -> Scores | DriveScores | None:
+        """Scores of the averaged network, by the first process."""
+        return self.source.validate(self.state.averaged.depth) if self.fabric.is_global_zero else None
+
+    def save(self) -> None:
+        """Write the checkpoint, by the first process."""
+        if self.fabric.is_global_zero:
+            self.state.save(self.out, self.config, self.source, self.scores)
+
+    def show(self, batch: Batch, outputs: Outputs) -> None:
+        """Write pictures, by the first process."""
+        if self._curves is not None:
+            self._curves.show(batch, outputs, self.state.step)
+
+    def tell(self, rate: float, report: Callable[[Progress], None]) -> None:
+        """Report and log; losses are means over all processes."""
+        losses = self.pace.means()
+        if self.fabric.world_size > 1 and losses:
+            values = torch.tensor(list(losses.values()), dtype=torch.float64, device=self.fabric.device)
+            losses = dict(zip(losses, self.fabric.all_reduce(values, reduce_op="mean").tolist(), strict=True))
+        state, share = self.state, min(1.0, self.share())
+        if self._curves is None:
+            return
+        before_step, before_s = self._told
+        self._told = (state.step, state.elapsed_s)
+        progress = Progress(
+            step=state.step,
+            max_steps=self.config.max_steps,
+            share=share,
+            elapsed_s=state.elapsed_s,
+            left_s=state.elapsed_s * (1.0 - share) / max(share, 1e-9),
+            steps_per_s=(state.step - before_step) / max(state.elapsed_s - before_s, 1e-9),
+            losses=losses,
+            ratio=self.pace.ratio(),
+            rate=rate,
+            scores=self.scores,
+        )
+        self._curves.log(progress)
+        report(progress)
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._curves is not None:
+            self._curves.close()
 
 
-def _progress(
-    config: TrainConfig, state: RunState, losses: dict[str, float], rate: float, scores: Scores | None
-) -> Progress:
-    share = min(1.0, _share(config, state))
-    left = state.elapsed_s * (1.0 - share) / max(share, 1e-9)
-    return Progress(state.step, config.max_steps, share, state.elapsed_s, left, losses, rate, scores)
-
-
-def _has_bad(network: nn.Module) -> bool:
-    return any(not bool(torch.isfinite(value).all()) for value in network.parameters())
-
-
-def _save_bad_batch(out: Path, step: int, batch: Batch, terms: dict[str, Tensor]) -> str:
-    """Keep the batch that broke the run, and say where."""
-    path = out / f"bad_batch_{step}.npz"
-    names = ("rgb", "truth_depth_m", "bvu", "points_depth_m", "trusted_depth_m", "predict_weight")
-    np.savez_compressed(path, **{name: getattr(batch, name).cpu().numpy() for name in names})
+def _keep_bad_batch(out: Path, rank: int, step: int, batch: Batch, terms: dict[str, Tensor]) -> str:
+    """Keep the batch that broke the run, and say where and what to do."""
+    path = out / f"bad_batch_{step}{f'_{rank}' if rank else ''}.npz"
+    np.savez_compressed(path, **batch.arrays())  # type: ignore[arg-type]
     values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in terms.items())
-    return f"loss at step {step}: expected finite numbers, got {values}; the batch is in {path}; lower optimiser.rate?"
-
-
-def _metadata(config: TrainConfig, scores: Scores | None = None) -> ModelMetadata:
-    accuracy: dict[str, Any] = {} if scores is None else {"synthetic_val": scores.to_dict()}
-    return ModelMetadata(
-        name=config.name,
-        height_px=config.data.height_px,
-        width_px=config.data.width_px,
-        min_depth_m=config.network.min_depth_m,
-        max_depth_m=config.max_depth_m,
-        metric=True,
-        trained_fx_px=config.trained_fx_px,
-        training_data=f"{config.data.train_images} rendered images (streets, chaos), cache {config.data.fingerprint()}",
-        recipe=f"config/train/{config.name}.yaml",
-        git_commit=_git_commit(),
-        licence="Apache-2.0",
-        accuracy=accuracy,
+    return (
+        f"loss at step {step}: expected finite numbers, got {values}; the batch is in {path}, the last checkpoint is "
+        "from before it: look at the batch (is its depth or motion sound?), or go on with --resume and a lower "
+        "optimiser.rate, or precision=32-true"
     )
-
-
-def _git_commit() -> str:
-    """The commit of the source tree, or "unknown" for an installed package."""
-    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def _curves(out: Path) -> Any:
-    """A TensorBoard writer, or None where tensorboard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(out / "curves"))
-
-
-def _log(curves: Any, progress: Progress) -> None:
-    if curves is None:
-        return
-    values = {**progress.losses, "rate": progress.rate}
-    if progress.scores is not None:
-        values |= {f"val_{name}": value for name, value in progress.scores.to_dict().items()}
-    for name, value in values.items():
-        curves.add_scalar(name, value, progress.step)

@@ -18,7 +18,7 @@ batch_size: 1
 accelerator: cpu
 render_workers: 1
 validate_images: 1
-data: {width_px: 64, height_px: 32, train_images: 2, val_images: 1, images_per_world: 1, shard_images: 2}
+rendered: {width_px: 64, height_px: 32, train_images: 2, val_images: 1, images_per_world: 1, shard_images: 2}
 network: {widths: [8, 8, 8, 8, 8, 8], blocks: [1, 1, 1, 1], packing_features: 2, norm_groups: 1}
 """
 

@@ -17,8 +17,8 @@ from mono_depth_ros.datasets.synthetic_dataset import (  # noqa: E402
 )
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_ros.geometry.camera import PinholeCamera  # noqa: E402
-from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image  # noqa: E402
-from mono_depth_ros.training.batches import BatchRecipe, batch_at, batches, focal_factor, training_sample  # noqa: E402
+from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image, random_look  # noqa: E402
+from mono_depth_ros.training.batches import BatchRecipe, batch_at, focal_factor, positions_of, stream, training_sample  # noqa: E402
 from mono_depth_ros.training.point_patterns import PointPatterns, beam_cells, sample_points  # noqa: E402
 
 CAMERA = PinholeCamera(64, 32, 60.0, 40.0, 30.0, 16.5)
@@ -35,7 +35,7 @@ def _image(seed: int = 0, chaos: bool = False) -> SyntheticImage:
 
 def _recipe(**changes: object) -> BatchRecipe:
     values = dict(
-        batch_size=3, seed=5, trained_fx_px=120.0, max_depth_m=100.0, augmentation=Augmentation(),
+        seed=5, trained_fx_px=120.0, max_depth_m=100.0, augmentation=Augmentation(),
         patterns=PointPatterns(), chaos_prediction=0.25,
     )  # fmt: skip
     return BatchRecipe(**{**values, **changes})  # type: ignore[arg-type]
@@ -83,14 +83,21 @@ def test_rescaled_and_emptied_images_do_not_teach_prediction() -> None:
 
 def test_a_step_gives_the_same_batch_whenever_it_is_asked() -> None:
     source = [_image(i, chaos=i % 2 == 0) for i in range(5)]
-    stream = batches(source, _recipe(), first_step=2)
+    batches = stream(lambda step: batch_at(source, _recipe(), positions_of(step, 3)), first_step=2)
     for step in (2, 3, 4):
-        streamed, direct = next(stream), batch_at(source, _recipe(), step)
+        streamed, direct = next(batches), batch_at(source, _recipe(), positions_of(step, 3))
         torch.testing.assert_close(streamed.rgb, direct.rgb, rtol=0, atol=0)
         torch.testing.assert_close(streamed.bvu, direct.bvu)
         torch.testing.assert_close(streamed.points_depth_m, direct.points_depth_m, rtol=0, atol=0)
-    stream.close()
-    assert not torch.equal(batch_at(source, _recipe(), 2).rgb, batch_at(source, _recipe(seed=6), 2).rgb)
+    batches.close()
+    assert not torch.equal(
+        batch_at(source, _recipe(), range(6, 9)).rgb, batch_at(source, _recipe(seed=6), range(6, 9)).rgb
+    )
+
+
+def test_processes_share_a_batch_without_gap_or_overlap() -> None:
+    parts = [positions_of(step, 6, rank, 3) for step in range(2) for rank in range(3)]
+    assert [position for part in parts for position in part] == list(range(12))
 
 
 def test_every_image_comes_once_per_epoch() -> None:
@@ -103,7 +110,7 @@ def test_every_image_comes_once_per_epoch() -> None:
 
     source = Counting(_image(i) for i in range(6))
     for step in range(4):
-        batch_at(source, _recipe(), step)
+        batch_at(source, _recipe(), positions_of(step, 3))
     assert sorted(asked[:6]) == list(range(6))
     assert sorted(asked[6:]) == list(range(6))
 
@@ -111,7 +118,7 @@ def test_every_image_comes_once_per_epoch() -> None:
 def test_a_batch_knows_which_points_to_trust_and_whom_to_teach_what() -> None:
     patterns = PointPatterns(beams=0.0, scattered=1.0, single_row=0, few=0, none=0, outlier_share=0.9, range_noise=0.0)
     source = [_image(i, chaos=True) for i in range(30)]
-    batch = batch_at(source, _recipe(patterns=patterns, augmentation=PLAIN, batch_size=30), 0)
+    batch = batch_at(source, _recipe(patterns=patterns, augmentation=PLAIN), range(30))
     assert batch.predict_weight.tolist() == [0.25] * 30
     truth = batch.truth_depth_m[batch.bvu[:, 0], 0, batch.bvu[:, 1], batch.bvu[:, 2]]
     off = (batch.points_depth_m / truth).log().abs()
@@ -167,7 +174,7 @@ def test_augmented_images_stay_images() -> None:
     image = _image().image_rgb
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        changed = augment_image(rng, image, Augmentation())
+        changed = augment_image(rng, image, random_look(rng, Augmentation()))
         for result in (changed, empty_image(rng, changed)):
             assert result.dtype == np.float32
             assert result.shape == image.shape

@@ -16,9 +16,13 @@ from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig, Sp
 from mono_depth_ros.training.augmentation import Augmentation  # noqa: E402
 from mono_depth_ros.training.batches import BatchRecipe, batch_at  # noqa: E402
 from mono_depth_ros.training.checkpoint import load_checkpoint  # noqa: E402
-from mono_depth_ros.training.config import Objectives, Optimiser, TrainConfig  # noqa: E402
+from mono_depth_ros.training.config import Optimiser, TrainConfig  # noqa: E402
+from mono_depth_ros.training.curves import Progress  # noqa: E402
+from mono_depth_ros.training.losses import objective  # noqa: E402
+from mono_depth_ros.training.model import Outputs, TrainedModel  # noqa: E402
 from mono_depth_ros.training.point_patterns import PointPatterns  # noqa: E402
-from mono_depth_ros.training.trainer import BothModes, Progress, learning_rate, objective, train_on  # noqa: E402
+from mono_depth_ros.training.sources import rendered_source  # noqa: E402
+from mono_depth_ros.training.trainer import learning_rate, train  # noqa: E402
 from mono_depth_ros.training.validation import even_beams, validate  # noqa: E402
 
 NETWORK = PackNetSanConfig(
@@ -27,14 +31,14 @@ NETWORK = PackNetSanConfig(
 )  # fmt: skip
 CONFIG = TrainConfig(
     name="tiny", batch_size=2, max_steps=6, validate_images=2, network=NETWORK, accelerator="cpu",
-    data=SyntheticConfig(width_px=64, height_px=32),
+    rendered=SyntheticConfig(width_px=64, height_px=32),
     optimiser=Optimiser(rate=2e-3, warm_up_steps=2, freeze_norm_at=0.5),
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def images() -> list[SyntheticImage]:
-    return [image for world in range(2) for image in world_images(CONFIG.data, 0, world)][:6]
+    return [image for world in range(2) for image in world_images(CONFIG.rendered, 0, world)][:6]
 
 
 def _quiet(_: Progress) -> None:
@@ -45,12 +49,12 @@ def test_one_batch_can_be_learned_by_heart(images: list[SyntheticImage]) -> None
     torch.manual_seed(0)
     plain = Augmentation(empty=0.0, rescale=0.0)
     patterns = PointPatterns(beams=0, scattered=1, single_row=0, few=0, none=0, scattered_share=(0.05, 0.1))
-    batch = batch_at(images, BatchRecipe(2, 0, 185.0, 100.0, plain, patterns, 1.0), 0)
-    model = BothModes(PackNetSan(NETWORK)).train()
+    batch = batch_at(images, BatchRecipe(0, 185.0, 100.0, plain, patterns, 1.0), range(2))
+    model = TrainedModel(PackNetSan(NETWORK), None, "joint").train()
     adam = torch.optim.Adam(model.parameters(), lr=4e-3)
     losses = []
     for _ in range(40):
-        terms = objective(model(batch.rgb, batch.bvu, batch.points_depth_m), batch, Objectives())
+        terms = objective(model(batch.rgb, batch.bvu, batch.points_depth_m), batch, CONFIG, 0.0)
         adam.zero_grad()
         terms["loss"].backward()
         adam.step()
@@ -60,10 +64,10 @@ def test_one_batch_can_be_learned_by_heart(images: list[SyntheticImage]) -> None
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, images: list[SyntheticImage]) -> None:
-    whole = load_checkpoint(train_on(CONFIG, images, images, tmp_path / "whole", False, _quiet))
-    train_on(CONFIG, images, images, tmp_path / "parts", False, _quiet, stop_after=4)
+    whole = load_checkpoint(train(CONFIG, rendered_source(CONFIG, images, images), tmp_path / "whole", False, _quiet))
+    train(CONFIG, rendered_source(CONFIG, images, images), tmp_path / "parts", False, _quiet, stop_after=4)
     assert load_checkpoint(tmp_path / "parts" / "last.ckpt").training_state["step"] == 4
-    parts = load_checkpoint(train_on(CONFIG, images, images, tmp_path / "parts", True, _quiet))
+    parts = load_checkpoint(train(CONFIG, rendered_source(CONFIG, images, images), tmp_path / "parts", True, _quiet))
     assert parts.training_state["step"] == 6
     for name, value in whole.training_state["weights"].items():
         assert torch.equal(value, parts.training_state["weights"][name]), name
@@ -76,23 +80,24 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, images: list[Synthetic
 
 
 def test_resuming_with_another_network_is_refused(tmp_path: Path, images: list[SyntheticImage]) -> None:
-    train_on(CONFIG, images, images, tmp_path, False, _quiet, stop_after=1)
+    train(CONFIG, rendered_source(CONFIG, images, images), tmp_path, False, _quiet, stop_after=1)
     other = replace(CONFIG, network=replace(NETWORK, widths=(8, 8, 8, 8, 8, 16)))
     with pytest.raises(ConfigError, match="another network"):
-        train_on(other, images, images, tmp_path, True, _quiet)
+        train(other, rendered_source(other, images, images), tmp_path, True, _quiet)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
     tmp_path: Path, images: list[SyntheticImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: BothModes, *arguments: torch.Tensor):  # type: ignore[no-untyped-def]
+    def broken(self: TrainedModel, *arguments: torch.Tensor) -> Outputs:
         outputs = original(self, *arguments)
-        return (tuple(value * float("nan") for value in outputs[0]), *outputs[1:])
+        assert outputs.predicted is not None
+        return outputs._replace(predicted=tuple(value * float("nan") for value in outputs.predicted))
 
-    original = BothModes.forward
-    monkeypatch.setattr(BothModes, "forward", broken)
+    original = TrainedModel.forward
+    monkeypatch.setattr(TrainedModel, "forward", broken)
     with pytest.raises(DataError, match=r"expected finite numbers, got prediction nan.*bad_batch_0\.npz"):
-        train_on(CONFIG, images, images, tmp_path, False, _quiet)
+        train(CONFIG, rendered_source(CONFIG, images, images), tmp_path, False, _quiet)
     with np.load(tmp_path / "bad_batch_0.npz") as kept:
         assert kept["rgb"].shape == (2, 3, 32, 64)
     assert not (tmp_path / "last.ckpt").exists()
@@ -100,11 +105,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
 
 def test_progress_is_reported_and_ends_with_scores(tmp_path: Path, images: list[SyntheticImage]) -> None:
     seen: list[Progress] = []
-    train_on(CONFIG, images, images, tmp_path, False, seen.append)
+    train(CONFIG, rendered_source(CONFIG, images, images), tmp_path, False, seen.append)
     assert seen[-1].step == 6
     assert seen[-1].share == 1.0
     assert seen[-1].scores is not None
-    assert set(seen[-1].losses) == {"prediction", "completion", "points", "consistency", "loss"}
+    assert set(seen[-1].losses) == {"prediction", "completion", "points", "consistency", "loss", "gradient"}
 
 
 def test_the_rate_rises_then_falls() -> None:
@@ -118,9 +123,10 @@ def test_the_rate_rises_then_falls() -> None:
 def test_both_modes_are_the_networks_own_two_modes(images: list[SyntheticImage]) -> None:
     torch.manual_seed(1)
     network = PackNetSan(NETWORK).eval()
-    batch = batch_at(images, BatchRecipe(2, 0, 185.0, 100.0, Augmentation(), PointPatterns(none=0.0), 1.0), 0)
+    batch = batch_at(images, BatchRecipe(0, 185.0, 100.0, Augmentation(), PointPatterns(none=0.0), 1.0), range(2))
     with torch.no_grad():
-        predicted, completed, _, _ = BothModes(network)(batch.rgb, batch.bvu, batch.points_depth_m)
+        joint = TrainedModel(network, None, "joint").eval()
+        predicted, completed, *_ = joint(batch.rgb, batch.bvu, batch.points_depth_m)
         torch.testing.assert_close(predicted[0], network(batch.rgb).inv_depths[0])
         points = SparsePoints(batch.bvu, batch.points_depth_m)
         torch.testing.assert_close(completed[0], network(batch.rgb, points).inv_depths[0])
@@ -147,7 +153,7 @@ def test_validation_scores_a_perfect_network_as_perfect(images: list[SyntheticIm
             return type("Output", (), {"inv_depths": (inv_depth,)})
 
     oracle = Oracle()
-    scores = validate(oracle, images, replace(CONFIG, validate_images=6))  # type: ignore[arg-type]
+    scores = validate(oracle, images, replace(CONFIG, validate_images=6), 185.0)  # type: ignore[arg-type]
     found = [value for value in scores.to_dict().values() if not np.isnan(value)]
     assert oracle.asked > 0
     assert found

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of a training run as one module with one forward pass, which is what DDP needs."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mono_depth_ros.networks.packnet_san import PackNetSan, SparsePoints
+from mono_depth_ros.networks.pose_net import PoseNet
+from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
+
+CONTEXTS = 2  # t - stride and t + stride
+
+
+class Outputs(NamedTuple):
+    """What one forward pass gives; None where it was not asked for.
+
+    Attributes:
+        predicted, completed: inverse depths [B, 1, H / 2^s, W / 2^s], finest first, network units.
+        skips, fused: features of the image, and of image and points.
+        poses: [B, C, 6], translation and Euler angles of T_context_target.
+    """
+
+    predicted: tuple[Tensor, ...] | None
+    completed: tuple[Tensor, ...] | None
+    skips: tuple[Tensor, ...]
+    fused: tuple[Tensor, ...] | None
+    poses: Tensor | None
+
+
+class TrainedModel(nn.Module):
+    """Depth network and pose network. One encoder pass serves prediction and completion."""
+
+    def __init__(self, depth: PackNetSan, pose: PoseNet | TwoStreamPoseNet | None, modes: str) -> None:
+        super().__init__()
+        self.depth = depth
+        self.pose = pose
+        self.predicts = modes in ("prediction", "joint")
+        self.completes = modes in ("completion", "joint")
+
+    def forward(
+        self,
+        rgb: Tensor,
+        bvu: Tensor,
+        points_depth_m: Tensor,
+        pose_target_rgb: Tensor | None = None,
+        pose_context_rgb: Tensor | None = None,
+    ) -> Outputs:
+        """Depth of the images in the modes of the run, and the motion to their contexts.
+
+        Args:
+            rgb: float [B, 3, H, W] in 0..1.
+            bvu, points_depth_m: int64 [N, 3] and float [N], the sparse points; looked at for completion only.
+            pose_target_rgb: float [B, 3, H, W], and
+            pose_context_rgb: float [B, C, 3, H, W], for the pose network; None without contexts.
+        """
+        features = self.depth.encode(rgb)
+        fused = self.depth.fuse(features, SparsePoints(bvu, points_depth_m)) if self.completes else None
+        predicted = self.depth.decode(features) if self.predicts else None
+        completed = None if fused is None else self.depth.decode(fused)
+        poses = None
+        if pose_target_rgb is not None and pose_context_rgb is not None:
+            if isinstance(self.pose, PoseNet):
+                poses = self.pose(pose_target_rgb, pose_context_rgb.unbind(1))
+            elif isinstance(self.pose, TwoStreamPoseNet):
+                own = (predicted or completed or self.depth.decode(features))[0]
+                poses = self._two_streams(self.pose, pose_target_rgb, pose_context_rgb, own)
+        return Outputs(predicted, completed, features.skips, None if fused is None else fused.skips, poses)
+
+    def _two_streams(self, pose: TwoStreamPoseNet, target: Tensor, contexts: Tensor, inv_depth: Tensor) -> Tensor:
+        """Poses from images and depths. The pose network takes depth as it is: no gradient reaches it this way."""
+        with torch.no_grad():
+            flat = contexts.flatten(0, 1)
+            beside = self.depth.decode(self.depth.encode(flat))[0].unflatten(0, contexts.shape[:2])
+        poses: Tensor = pose(target, contexts, inv_depth.detach(), beside.detach())
+        return poses

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changes during a training run, and how it is saved and found again, bit for bit."""
+
+import copy
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mono_depth_ros.errors import ConfigError, ModelContractError
+from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
+from mono_depth_ros.networks.pose_net import PoseNet
+from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
+from mono_depth_ros.training.checkpoint import (
+    Checkpoint,
+    ModelMetadata,
+    cpu_weights,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+from mono_depth_ros.training.config import TrainConfig
+from mono_depth_ros.training.model import CONTEXTS, TrainedModel
+from mono_depth_ros.training.sources import Source, without_sparse_branch
+from mono_depth_ros.training.validation import DriveScores, Scores
+
+LAST = "last.ckpt"
+
+
+@dataclass(slots=True)
+class RunState:
+    """The networks, their average, the optimiser, and how far the run is."""
+
+    model: TrainedModel
+    averaged: TrainedModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    elapsed_s: float = 0.0
+
+    def training_state(self) -> dict[str, Any]:
+        """For the checkpoint: tensors and plain values."""
+        state = {
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "weights": cpu_weights(self.model),
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        if torch.cuda.is_available():
+            state["random_cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def save(self, out: Path, config: TrainConfig, source: Source, scores: Scores | DriveScores | None = None) -> None:
+        """Write the checkpoint: the averaged networks for use, everything else for going on."""
+        metadata = _metadata(config, source, scores)
+        averaged = self.averaged
+        save_checkpoint(out / LAST, metadata, averaged.depth, averaged.pose, training_state=self.training_state())
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint of a run with the same networks.
+
+        Raises:
+            ConfigError: it was made with other networks.
+            ModelContractError: it cannot be read.
+        """
+        checkpoint = load_checkpoint(path)
+        advice = "train into another folder, or without --resume"
+        if checkpoint.depth is None or checkpoint.depth.config != self.model.depth.config.to_dict():
+            raise ConfigError(f"{path}: made with another network; {advice}")
+        load_weights(self.averaged.depth, checkpoint.depth.weights, str(path))
+        if (checkpoint.pose is None) != (self.averaged.pose is None):
+            raise ConfigError(f"{path}: made with another source of poses; {advice}")
+        state = checkpoint.training_state
+        if checkpoint.pose is not None and self.averaged.pose is not None:
+            load_weights(self.averaged.pose, checkpoint.pose.weights, str(path))
+        load_weights(self.model, state["weights"], str(path))
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
+        torch.set_rng_state(state["random"])
+        if "random_cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_cuda"])
+
+    def healthy(self) -> bool:
+        """Whether all weights are numbers."""
+        return all(bool(torch.isfinite(value).all()) for value in self.model.parameters())
+
+
+def initialised(config: TrainConfig) -> TrainConfig:
+    """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
+
+    Raises:
+        ModelContractError: the checkpoint cannot be read or has no depth network.
+    """
+    if not config.init:
+        return without_sparse_branch(config)
+    checkpoint = load_checkpoint(config.init)
+    if checkpoint.depth is None:
+        raise ModelContractError(f"{config.init}: expected a checkpoint with a depth network, got a pose network alone")
+    network = PackNetSanConfig.from_dict(checkpoint.depth.config)
+    if config.modes != "prediction" and not network.sparse:
+        raise ConfigError(f"modes: expected prediction, as {config.init} has no sparse branch, got {config.modes!r}")
+    fx_px = checkpoint.metadata.trained_fx_px
+    if fx_px is not None:
+        fx_px *= config.width_px / checkpoint.metadata.width_px
+    return replace(config, network=network, trained_fx_px=fx_px)
+
+
+def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
+    """The networks of a run, from `init` where it names a checkpoint, and a copy to average them in."""
+    torch.manual_seed(config.seed)
+    model = TrainedModel(PackNetSan(config.network), new_pose_network(config), config.modes)
+    if config.init:
+        checkpoint = load_checkpoint(config.init)
+        model.depth.load_state_dict(checkpoint.depth_network().state_dict())
+        _take_pose(model, checkpoint)
+    return model, copy.deepcopy(model).eval()
+
+
+def new_pose_network(config: TrainConfig) -> PoseNet | TwoStreamPoseNet | None:
+    """The pose network that the recipe asks for; None where there is nothing to ask it."""
+    if not config.on_drives or config.pose.source == "odometry":
+        return None
+    return PoseNet(CONTEXTS) if config.pose.source == "single_stream" else TwoStreamPoseNet()
+
+
+def _take_pose(model: TrainedModel, checkpoint: Checkpoint) -> None:
+    """A pose network of the same kind goes on where it was; any other starts anew."""
+    if checkpoint.pose is None or model.pose is None:
+        return
+    known = checkpoint.pose_network()
+    if type(known) is type(model.pose) and not (isinstance(known, PoseNet) and known.neighbours != CONTEXTS):
+        model.pose.load_state_dict(known.state_dict())
+
+
+@torch.no_grad()
+def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights; running statistics (an average already) are copied."""
+    for mean, value in zip(averaged.parameters(), model.parameters(), strict=True):
+        mean.lerp_(value.to(mean.device), 1.0 - decay)
+    for kept, value in zip(averaged.buffers(), model.buffers(), strict=True):
+        kept.copy_(value)
+
+
+def parameter_groups(model: TrainedModel, config: TrainConfig) -> list[dict[str, list[Tensor] | float]]:
+    """The optimiser's groups; "share" is their learning rate relative to the schedule's."""
+    groups: list[dict[str, list[Tensor] | float]] = [{"params": list(model.depth.parameters()), "share": 1.0}]
+    if model.pose is not None:
+        groups.append({"params": list(model.pose.parameters()), "share": config.optimiser.pose_rate})
+    return groups
+
+
+def _metadata(config: TrainConfig, source: Source, scores: Scores | DriveScores | None) -> ModelMetadata:
+    kind = "drive_val" if isinstance(scores, DriveScores) else "synthetic_val"
+    return ModelMetadata(
+        name=config.name,
+        height_px=config.height_px,
+        width_px=config.width_px,
+        min_depth_m=config.network.min_depth_m,
+        max_depth_m=config.max_depth_m,
+        metric=config.metric,
+        trained_fx_px=source.trained_fx_px,
+        training_data=source.description,
+        recipe=f"config/train/{config.name}.yaml",
+        git_commit=_git_commit(),
+        licence="Apache-2.0",
+        accuracy={} if scores is None else {kind: scores.to_dict()},
+    )
+
+
+def _git_commit() -> str:
+    """The commit of the source tree, or "unknown" for an installed package."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

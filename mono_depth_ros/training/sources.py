@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run learns from and is validated on: rendered images with dense truth, or clips of recorded drives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mono_depth_ros.datasets.synthetic_dataset import SyntheticDataset, cache_folder
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.networks.packnet_san import PackNetSan
+from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at
+from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at
+from mono_depth_ros.training.config import TrainConfig
+from mono_depth_ros.training.drive_cache import DriveCache, prepare_drive
+from mono_depth_ros.training.drive_clips import DriveClips
+from mono_depth_ros.training.validation import DriveScores, Scores, validate, validate_drive
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One source of batches.
+
+    Attributes:
+        batch: positions of the endless stream -> batch, a pure function.
+        validate: scores of a network in eval mode.
+        trained_fx_px: focal length at network size that depths are normalised to.
+        description: one line for the model's contract.
+    """
+
+    batch: Callable[[range], Batch]
+    validate: Callable[[PackNetSan], Scores | DriveScores]
+    trained_fx_px: float
+    description: str
+
+
+def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSource) -> Source:
+    """Images with dense truth. Raises ConfigError without a focal length."""
+    fx_px = config.trained_fx_px
+    if fx_px is None:
+        raise ConfigError("trained_fx_px: expected a number for rendered images, got null")
+    recipe = BatchRecipe(
+        seed=config.seed,
+        trained_fx_px=fx_px,
+        max_depth_m=config.max_depth_m,
+        augmentation=config.augmentation,
+        patterns=config.points,
+        chaos_prediction=config.objectives.chaos_prediction,
+    )
+    return Source(
+        batch=lambda positions: batch_at(images, recipe, positions),
+        validate=lambda network: validate(network, held_out, config, fx_px),
+        trained_fx_px=fx_px,
+        description=f"{len(images)} rendered images (streets, chaos), cache {config.rendered.fingerprint()}",
+    )
+
+
+def rendered_cache_source(config: TrainConfig, data_root: Path) -> Source:
+    """The rendered images of a recipe; see `datasets.synthetic_dataset.prepare`. Raises DataError when not rendered."""
+    folder = cache_folder(config.rendered, data_root)
+    images = SyntheticDataset(config.rendered, folder, "train")
+    return rendered_source(config, images, SyntheticDataset(config.rendered, folder, "val"))
+
+
+def cached_drives(
+    sources: tuple[str, ...], config: TrainConfig, data_root: Path, report: Callable[[int, int], None]
+) -> list[DriveCache]:
+    """Caches of data sets, made where they are missing. Raises what the data sets raise."""
+    drive = config.drive
+    return [prepare_drive(url, drive.width_px, drive.height_px, drive.limit, data_root, report) for url in sources]
+
+
+def drive_clips(
+    config: TrainConfig, data_root: Path, report: Callable[[int, int], None]
+) -> tuple[DriveClips, DriveClips | None]:
+    """Clips to learn from, and those of `validation` where it names data.
+
+    Raises:
+        DataError: the drives lack what the recipe needs; also what the data sets raise.
+    """
+    hold_out = not config.validation
+    clips = DriveClips(cached_drives(config.data, config, data_root, report), config.drive, hold_out)
+    video, supervision = config.video, config.drive.supervision
+    clips.require(
+        distances=video.velocity.used and config.pose.source != "odometry",
+        poses=config.pose.source == "odometry",
+        points=supervision == "points" or config.modes == "completion",
+        truth=supervision == "truth",
+    )
+    if hold_out:
+        return clips, None
+    return clips, DriveClips(cached_drives(config.validation, config, data_root, report), config.drive, False)
+
+
+def drive_source(config: TrainConfig, clips: DriveClips, held_out: DriveClips | None = None) -> Source:
+    """Clips of drives; `held_out` has the frames to validate on, else they are the end of each drive."""
+    fx_px = config.trained_fx_px or clips.focal_px()
+    recipe = ClipRecipe(
+        seed=config.seed,
+        trained_fx_px=fx_px,
+        max_depth_m=config.max_depth_m,
+        beams=config.drive.beams,
+        supervision=config.drive.supervision,
+        augmentation=config.augmentation,
+        pose=config.pose,
+    )
+    scored = held_out or clips
+    names = ", ".join(Path(fact.url.partition(":")[2].partition("?")[0]).name for fact in clips.facts)
+    return Source(
+        batch=lambda positions: clip_batch_at(clips, recipe, positions),
+        validate=lambda network: validate_drive(network, scored, config, fx_px),
+        trained_fx_px=fx_px,
+        description=f"{len(clips.clips)} clips of recorded drives: {names}",
+    )
+
+
+def without_sparse_branch(config: TrainConfig) -> TrainConfig:
+    """The recipe with the network that it trains: one that is never given points has no branch for them."""
+    if config.modes != "prediction" or config.init:
+        return config
+    return replace(config, network=replace(config.network, sparse=False))
