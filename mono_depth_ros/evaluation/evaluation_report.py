@@ -53,10 +53,11 @@ def report_html(evaluation: Evaluation, origin: Mapping[str, Any]) -> bytes:
     worst = "".join(_picture(image, evaluation) for image in ranking[:WORST])
     every = "".join(_picture(image, evaluation) for image in evaluation.every_image)
     method = HEADINGS[ranking_method(evaluation)]
+    about = f"{evaluation.protocol.name}: {evaluation.protocol.about}"
     body = f"""<h1>How good is the depth?</h1>
 {html_page.facts(_origin_facts(evaluation, origin))}
 <h2>Errors</h2>
-<p>{html.escape(evaluation.protocol.about)}. Deltas: higher is better; all others: lower is better.</p>
+<p>{html.escape(about)}. Deltas: higher is better; all others: lower is better.</p>
 {html_page.table(metric_rows(evaluation))}
 <h2>Protocol</h2>{html_page.facts(evaluation.protocol.facts())}
 <h2>By input pixels, camera, range and label</h2><p>AbsRel / RMSE</p>{html_page.table(part_rows(evaluation))}
@@ -151,8 +152,8 @@ def _draw_spread(evaluation: Evaluation) -> bytes:
     _label_ratios(ratio_axis)
     image_axis.set_xlabel("image")
     image_axis.set_ylabel("AbsRel")
-    image_axis.set_yscale("log")
-    image_axis.grid(alpha=0.3, which="both")
+    image_axis.set_ylim(bottom=0.0)
+    image_axis.grid(alpha=0.3)
     content = io.BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()
