@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.synthetic import furniture, props
 from mono_depth_ros.synthetic.course import Course
 from mono_depth_ros.synthetic.indoor import ROBOT_CLEARANCE_M, Indoor, random_indoor
@@ -23,6 +23,8 @@ _LEAD_S = 3.0  # the robot has been under way for so long when the course starts
 _TAIL_S = 2.0
 _SPACING_M = 0.02  # of the points that a route is followed by
 _ACCELERATION_MPS2, _TURN_ACCELERATION_RADPS2 = 0.5, 2.0
+# look-ahead (m) and share of the cruise speed, tried in this order
+_CAREFUL = ((0.45, 1.0), (0.25, 0.8), (0.15, 0.6), (0.12, 0.4), (0.1, 0.2))
 _PEOPLE_SHARE = 0.4  # of the buildings have people who walk
 _PERSONAL_M = 0.9  # people keep this far from the robot, centre to centre
 
@@ -115,15 +117,18 @@ def robot_track(indoor: Indoor, rng: Rng, cruise_mps: float, duration_s: float) 
         rng: source of the goals.
         cruise_mps: usual speed.
         duration_s: length of the track, which starts `_LEAD_S` before time 0.
+
+    Raises:
+        DataError: when even the slowest drive comes too close to something.
     """
     legs = _legs(indoor, rng, 1.2 * cruise_mps * duration_s)
     turn = float(rng.uniform(0.5, 1.0))
     pauses = rng.uniform(-2.0, 2.5, len(legs)).clip(0.0)
-    for look_ahead_m in (0.45, 0.25, 0.12, 0.06):
-        track = _follow(legs, pauses, cruise_mps, turn, look_ahead_m, duration_s)
+    for look_ahead_m, pace in _CAREFUL:
+        track = _follow(legs, pauses, pace * cruise_mps, turn, look_ahead_m, duration_s)
         if (indoor.space.clearance_at(track.pose[:, :2]) >= ROBOT_RADIUS_M).all():
-            break
-    return track
+            return track
+    raise DataError(f"indoor course: expected a drive {ROBOT_RADIUS_M} m clear of everything, got none on this route")
 
 
 def _legs(indoor: Indoor, rng: Rng, length_m: float) -> list[Float64]:
