@@ -1,159 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples with truth from a bag: a LiDAR that is dense enough, or depth images."""
+"""Samples from a bag: images with what the robot knew at their stamps, and with truth where there is some."""
 
+import dataclasses
+from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from mono_depth_ros.datasets.bag_topics import IMAGE, POINT_CLOUD, BagTopics, require_topic
+from mono_depth_ros.datasets.bag_topics import NO_TOPIC, BagTopics, TopicNames, choose_topics
+from mono_depth_ros.datasets.bag_truth import (
+    MAX_SCAN_AGE_S,
+    LabelTruth,
+    TruthChoice,
+    TruthSource,
+    open_truth,
+)
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.datasets.sample import DepthSample
-from mono_depth_ros.datasets.snapshot_feed import BagImage, SnapshotFeed
-from mono_depth_ros.errors import ConfigError, DataError
-from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
-from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
-from mono_depth_ros.messages.images import decode_depth_image
-from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.datasets.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
+from mono_depth_ros.errors import DataError
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
+
+LABELS_TOPIC = "/truth/labels"
+# So long an image waits for the odometry behind it, to be placed between two readings rather than ahead of one.
+_WAIT_FOR_MOTION_NS = 300_000_000
+_NO_TRUTH = TruthChoice()
+_RECTIFIED = FeedOptions(rectify=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BagQuery:
+    """Which samples of a bag are wanted.
+
+    Attributes:
+        names: the topics.
+        truth: where the truth comes from.
+        options: extrinsics and the like.
+        limit: at most this many samples.
+    """
+
+    names: TopicNames = field(default_factory=TopicNames)
+    truth: TruthChoice = _NO_TRUTH
+    options: FeedOptions = _RECTIFIED
+    limit: int | None = None
+
+
+class BagSamples:
+    """The samples of a bag, from its beginning each time they are asked for.
+
+    A bag has no places to jump to: `operator.length_hint` tells how many samples there are at most.
+
+    Args:
+        path: of the bag.
+        query: which samples.
+
+    Raises:
+        DataError: the bag cannot be read, or a topic is missing.
+    """
+
+    def __init__(self, path: Path, query: BagQuery) -> None:
+        self._path = path
+        self._query = query
+        with Rosbag2Reader(path) as bag:
+            self.topics = choose_topics(bag.types, query.names)
+            images = bag.counts[self.topics.image]
+        self._most = images if query.limit is None else min(images, query.limit)
+
+    def __length_hint__(self) -> int:
+        return self._most
+
+    def __iter__(self) -> Iterator[DepthSample]:
+        with Rosbag2Reader(self._path) as bag:
+            yield from read_samples(bag, self.topics, self._query.truth, self._query.options, self._query.limit)
 
 
 def read_samples(
     bag: Rosbag2Reader,
     topics: BagTopics,
-    truth_topic: str,
-    truth_scale: float = 1.0,
-    max_scan_age_s: float = 0.06,
+    truth: TruthChoice = _NO_TRUTH,
+    options: FeedOptions = _RECTIFIED,
     limit: int | None = None,
 ) -> Iterator[DepthSample]:
-    """Every image of a drive that has truth, and a scan near enough in time.
+    """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
 
-    Scans are carried to the image stamp by odometry where the bag has it, as on the robot.
+    Scans are carried to the image stamp by odometry where the bag has it, as on the robot. Samples come in the order of
+    their stamps, with pose and speed where odometry tells them (a TwistStamped tells the speed only), so that two that
+    follow each other are context of each other.
 
     Args:
-        topics: of the camera; `topics.points` is the sparse input and has to be there.
-        truth_topic: of a dense cloud (PointCloud2), or of depth images with the stamps of the images (Image).
-        truth_scale: size of the truth's grid relative to the image; 0.5 halves both sides. Only for clouds.
-        max_scan_age_s: an image is left out unless its scans are at most this far from it.
+        topics: of the camera; without `topics.points`, samples have no points.
+        truth: where it comes from; without any, samples have none.
+        options: extrinsics and the like.
         limit: at most this many samples.
 
     Raises:
-        ConfigError: `truth_scale` is not in (0, 1], or not 1 for depth images.
+        ConfigError: a truth that cannot be scaled.
         DataError, FrameError: a topic or transform is missing, or the bag is broken.
     """
-    if not 0.0 < truth_scale <= 1.0:
-        raise ConfigError(f"truth_scale: expected more than 0 and at most 1, got {truth_scale}")
-    if topics.points is None:
-        raise DataError("points: expected a topic with the sparse input, got none")
-    policy = BufferPolicy(max_points_age_s=max_scan_age_s)
-    truth = _truth(bag, topics, truth_topic, policy, truth_scale)
-    buffer = SnapshotBuffer(policy)
-    feed = SnapshotFeed(bag, topics, buffer)
+    reading = _Reading(bag, topics, truth, options)
     given = 0
-    for message in bag.messages({*topics.names(), truth_topic}, last_topic=topics.image):
-        image = feed.put(message) if message.topic in topics.names() else None
-        truth.put(message)
-        if image is None:
-            continue
-        known = buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
-        if isinstance(known, NoSnapshot):
-            raise DataError(f"image at {known.stamp_ns} ns: {known.message}")
-        found = truth.at(image, known.camera)
-        if found is None or known.points_camera_m is None:
-            continue
-        yield DepthSample(
-            name=f"{topics.camera.strip('/')}_{image.stamp_ns}",
-            stamp_ns=image.stamp_ns,
-            camera_name=topics.camera.strip("/"),
-            image_rgb=image.image_rgb,
-            camera=known.camera,
-            points_camera_m=known.points_camera_m,
-            truth_depth_m=found[0],
-            truth_camera=found[1],
-        )
+    for message in bag.messages(reading.topics(), last_topic=topics.image):
+        for sample in reading.put(message):
+            yield sample
+            given += 1
+            if given == limit:
+                return
+    for sample in reading.rest():
+        yield sample
         given += 1
-        if limit is not None and given >= limit:
+        if given == limit:
             return
 
 
-def _truth(
-    bag: Rosbag2Reader, topics: BagTopics, truth_topic: str, policy: BufferPolicy, truth_scale: float
-) -> "_CloudTruth | _DepthImageTruth":
-    if bag.types.get(truth_topic) == IMAGE:
-        return _DepthImageTruth(bag, truth_topic, truth_scale)
-    require_topic(bag.types, truth_topic, POINT_CLOUD, "truth")
-    return _CloudTruth(bag, topics, truth_topic, policy, truth_scale)
+class _Reading:
+    """One pass over a bag."""
 
+    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: FeedOptions) -> None:
+        self._topics = topics
+        self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
+        self._feed = SnapshotFeed(bag, topics, self._buffer, options)
+        self._truth: TruthSource | None = open_truth(bag, topics, truth, self._feed, options)
+        self._labels: LabelTruth | None = None
+        if truth.labels is not None and truth.labels != NO_TOPIC:
+            self._labels = LabelTruth(bag, truth.labels, True, self._feed)
+        elif truth.labels is None and LABELS_TOPIC in bag.types:
+            self._labels = LabelTruth(bag, LABELS_TOPIC, False, self._feed)
+        self._waiting: deque[DepthSample] = deque()
 
-class _CloudTruth:
-    """Truth from a dense cloud, by the extrinsics and odometry of the bag."""
+    def topics(self) -> set[str]:
+        """All that have to be read."""
+        labels = () if self._labels is None else (self._labels.topic,)
+        return {*self._topics.names(), *(() if self._truth is None else self._truth.topics()), *labels}
 
-    def __init__(
-        self, bag: Rosbag2Reader, topics: BagTopics, truth_topic: str, policy: BufferPolicy, truth_scale: float
-    ) -> None:
-        self._topics = BagTopics(
-            topics.camera, topics.image, topics.camera_info, truth_topic, topics.odometry, topics.rectified
-        )
-        self._scale = truth_scale
-        self._buffer = SnapshotBuffer(policy)
-        self._feed = SnapshotFeed(bag, self._topics, self._buffer)
-
-    def put(self, message: BagMessage) -> None:
-        """Takes any message of the bag in."""
+    def put(self, message: BagMessage) -> Iterator[DepthSample]:
+        """Takes a message in and gives the samples that it completes."""
+        if self._truth is not None:
+            self._truth.put(message)
+        if self._labels is not None:
+            self._labels.put(message)
         if message.topic in self._topics.names():
-            self._feed.put(message)
+            image = self._feed.put(message)
+            sample = None if image is None else self._sample(image)
+            if sample is not None:
+                self._waiting.append(sample)
+        while self._waiting and self._motion_known(self._waiting[0].stamp_ns, message.stamp_ns):
+            yield self._with_motion(self._waiting.popleft())
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
-        """Depth and its camera at an image that was just put in; None without a cloud."""
-        truth = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
-        if isinstance(truth, NoSnapshot) or truth.points_camera_m is None:
+    def rest(self) -> Iterator[DepthSample]:
+        """The samples that still wait at the end of the bag."""
+        while self._waiting:
+            yield self._with_motion(self._waiting.popleft())
+
+    def _sample(self, image: BagImage) -> DepthSample | None:
+        """The sample without its motion; None if it lacks points or truth that were asked for."""
+        known = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
+        if isinstance(known, NoSnapshot):
+            raise DataError(f"image at {known.stamp_ns} ns: {known.message}")
+        if known.points_camera_m is None and self._topics.points is not None:
             return None
-        truth_camera = scaled_camera(camera, self._scale)
-        return sparse_to_dense(project_points(truth.points_camera_m, truth_camera)), truth_camera
-
-
-class _DepthImageTruth:
-    """Truth from depth images of the camera itself."""
-
-    def __init__(self, bag: Rosbag2Reader, truth_topic: str, truth_scale: float) -> None:
-        if truth_scale != 1.0:
-            raise ConfigError(f"truth_scale: expected 1 for truth in depth images, got {truth_scale}")
-        self._bag, self._topic = bag, truth_topic
-        self._newest: Any = None
-
-    def put(self, message: BagMessage) -> None:
-        """Takes any message of the bag in."""
-        if message.topic == self._topic:
-            self._newest = self._bag.decode(message)
-
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
-        """Depth and its camera at an image; None unless the newest depth image has its stamp.
-
-        Raises:
-            DataError: it belongs to another camera, or is no depth image.
-        """
-        message = self._newest
-        if message is None or stamp_ns_of(message.header.stamp) != image.stamp_ns:
+        truth = None if self._truth is None else self._truth.at(image, known.camera)
+        if truth is None and self._truth is not None:
             return None
-        got = (message.header.frame_id, int(message.width), int(message.height))
-        if got != (image.camera_frame, camera.width_px, camera.height_px):
-            raise DataError(
-                f"{self._topic}: expected frame {image.camera_frame} and {camera.width_px}x{camera.height_px} pixels, "
-                f"as the image, got frame {got[0]} and {got[1]}x{got[2]}"
-            )
-        return decode_depth_image(message), camera
+        name = self._topics.camera.strip("/")
+        return DepthSample(
+            name=f"{name}_{image.stamp_ns}" if name else str(image.stamp_ns),
+            stamp_ns=image.stamp_ns,
+            camera_name=name,
+            image_rgb=image.image_rgb,
+            camera=known.camera,
+            points_camera_m=known.points_camera_m,
+            truth_depth_m=None if truth is None else truth[0],
+            truth_camera=None if truth is None else truth[1],
+            labels=None if self._labels is None else self._labels.at(image, known.camera),
+        )
 
+    def _motion_known(self, stamp_ns: int, now_ns: int) -> bool:
+        newest_ns = self._feed.motion.newest_stamp_ns
+        without = self._topics.odometry is None or now_ns > stamp_ns + _WAIT_FOR_MOTION_NS
+        return without or (newest_ns is not None and newest_ns >= stamp_ns)
 
-def scaled_camera(camera: PinholeCamera, scale: float) -> PinholeCamera:
-    """The camera of the image shrunk by exactly `scale` in both directions; a last partial row or column is cut off.
-
-    >>> scaled_camera(PinholeCamera(5, 4, 8.0, 8.0, 2.0, 1.5), 0.5)
-    PinholeCamera(width_px=2, height_px=2, fx_px=4.0, fy_px=4.0, cx_px=0.75, cy_px=0.5)
-    """
-    return PinholeCamera(
-        width_px=int(camera.width_px * scale),
-        height_px=int(camera.height_px * scale),
-        fx_px=camera.fx_px * scale,
-        fy_px=camera.fy_px * scale,
-        cx_px=(camera.cx_px + 0.5) * scale - 0.5,
-        cy_px=(camera.cy_px + 0.5) * scale - 0.5,
-    )
+    def _with_motion(self, sample: DepthSample) -> DepthSample:
+        motion = self._feed.motion
+        return dataclasses.replace(
+            sample, speed_mps=motion.speed_at(sample.stamp_ns), T_world_camera=motion.T_world_camera(sample.stamp_ns)
+        )

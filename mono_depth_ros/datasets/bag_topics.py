@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which topics of a bag belong to one camera."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mono_depth_ros.errors import DataError
@@ -10,7 +10,10 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+LASER_SCAN = "sensor_msgs/msg/LaserScan"
+RANGE = "sensor_msgs/msg/Range"
 ODOMETRY = "nav_msgs/msg/Odometry"
+TWIST = "geometry_msgs/msg/TwistStamped"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 # What to say in place of a topic to go without that sensor.
@@ -18,6 +21,13 @@ NO_TOPIC = "none"
 
 # Topics below this hold what no sensor knows; they have to be named to be used.
 TRUTH_NAMESPACE = "/truth/"
+
+# What can be the sparse input. Without a name the first type that the bag has is taken; images have to be named, since
+# a depth image and a picture have one type.
+POINT_TYPES = (POINT_CLOUD, LASER_SCAN, RANGE)
+NAMED_POINT_TYPES = (*POINT_TYPES, IMAGE, COMPRESSED_IMAGE)
+# What can tell the motion; a twist tells the speed only.
+MOTION_TYPES = (ODOMETRY, TWIST)
 
 # Rectified images first: a pinhole camera describes them exactly.
 _IMAGE_NAMES = ("image_rect_color", "image_rect", "image_raw", "image_color", "image", "image_mono")
@@ -30,7 +40,10 @@ class BagTopics:
 
     Attributes:
         camera: namespace, for example "/camera_02".
-        rectified: whether the image topic's name says that the images are rectified.
+        points: a cloud, planar scan, single range, or depth images.
+        odometry: Odometry, or a TwistStamped, which gives speeds but no poses.
+        rectified: whether the images are rectified, so that P of camera_info describes them and D does not count.
+        points_info: camera_info of `points`, where these are depth images.
     """
 
     camera: str
@@ -39,49 +52,84 @@ class BagTopics:
     points: str | None
     odometry: str | None
     rectified: bool
+    points_info: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        topics = (self.image, self.camera_info, self.points, self.odometry)
-        return tuple(topic for topic in topics if topic is not None)
+        topics = (self.image, self.camera_info, self.points, self.odometry, self.points_info)
+        return tuple(dict.fromkeys(topic for topic in topics if topic is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """What a user says about the topics of a bag; None where the bag is to be looked at.
+
+    Attributes:
+        camera: namespace of the camera.
+        image, camera_info: topics, in place of a namespace or where their names are none of the usual ones.
+        points, odometry: topics; "none" for going without.
+        points_info: camera_info of the depth images that are the points.
+        rectified: whether the images are rectified.
+    """
+
+    camera: str | None = None
+    image: str | None = None
+    camera_info: str | None = None
+    points: str | None = None
+    odometry: str | None = None
+    points_info: str | None = None
+    rectified: bool | None = None
 
 
 def find_topics(
     types: Mapping[str, str], camera: str | None = None, points: str | None = None, odometry: str | None = None
 ) -> BagTopics:
-    """Finds the topics of one camera.
+    """Finds the topics of one camera by its namespace; see `choose_topics`."""
+    return choose_topics(types, TopicNames(camera=camera, points=points, odometry=odometry))
+
+
+def choose_topics(types: Mapping[str, str], names: TopicNames) -> BagTopics:
+    """The topics that a user named, and for the rest the only ones that could be meant.
+
+    Topics in /truth are never taken without being named.
 
     Args:
         types: topic -> message type, all that the bag has.
-        camera: namespace of the camera; None takes the only one there is.
-        points: point cloud topic, "none" for going without; None takes the only one there is, if any.
-        odometry: odometry topic, "none" for going without; None takes the only one there is, if any. Topics in /truth
-            are never taken without being named.
+        names: what the user said.
 
     Raises:
         DataError: a topic is not there or there are several to choose from; the message lists what the bag has.
     """
-    namespace = _camera_namespace(types, camera)
-    image = next(topic for topic in _image_topics(namespace) if types.get(topic) in (IMAGE, COMPRESSED_IMAGE))
+    image = _image_topic(types, names)
+    namespace = _parent(image) if names.camera is None else _namespace(names.camera)
+    info = names.camera_info or f"{_parent(image)}/camera_info"
+    require_topic(types, info, (CAMERA_INFO,), "camera_info")
+    points = _sensor_topic(types, names.points, POINT_TYPES, NAMED_POINT_TYPES, "points")
+    points_info = None
+    if points is not None and types[points] in (IMAGE, COMPRESSED_IMAGE):
+        points_info = names.points_info or f"{_parent(points)}/camera_info"
+        require_topic(types, points_info, (CAMERA_INFO,), "points_info")
     return BagTopics(
         camera=namespace,
         image=image,
-        camera_info=f"{namespace}/camera_info",
-        points=_sensor_topic(types, points, POINT_CLOUD, "points"),
-        odometry=_sensor_topic(types, odometry, ODOMETRY, "odometry"),
-        rectified="rect" in image[len(namespace) :],
+        camera_info=info,
+        points=points,
+        odometry=_sensor_topic(types, names.odometry, MOTION_TYPES, MOTION_TYPES, "odometry"),
+        rectified="rect" in image[len(namespace) :] if names.rectified is None else names.rectified,
+        points_info=points_info,
     )
 
 
-def require_topic(types: Mapping[str, str], topic: str, message_type: str, name: str) -> str:
-    """The topic, if the bag has it with this type.
+def require_topic(types: Mapping[str, str], topic: str, message_types: Collection[str], name: str) -> str:
+    """The topic, if the bag has it with one of these types.
 
     Raises:
         DataError: it has not; the message lists what the bag has.
     """
-    if types.get(topic) != message_type:
+    if types.get(topic) not in message_types:
         got = f"{types[topic]} there" if topic in types else "no such topic"
-        raise DataError(f"{name} topic {topic}: expected {message_type}, got {got}; {describe_topics(types)}")
+        expected = " or ".join(message_types)
+        raise DataError(f"{name} topic {topic}: expected {expected}, got {got}; {describe_topics(types)}")
     return topic
 
 
@@ -94,39 +142,86 @@ def _image_topics(namespace: str) -> tuple[str, ...]:
     return tuple(f"{namespace}/{name}{suffix}" for name in _IMAGE_NAMES for suffix in _IMAGE_SUFFIXES)
 
 
-def _is_camera(types: Mapping[str, str], namespace: str) -> bool:
+def _is_camera(types: Mapping[str, str], namespace: str, camera_info: str | None = None) -> bool:
     has_image = any(types.get(topic) in (IMAGE, COMPRESSED_IMAGE) for topic in _image_topics(namespace))
-    return has_image and types.get(f"{namespace}/camera_info") == CAMERA_INFO
+    return has_image and types.get(camera_info or f"{namespace}/camera_info") == CAMERA_INFO
 
 
-def _camera_namespace(types: Mapping[str, str], camera: str | None) -> str:
-    if camera is not None:
-        namespace = "/" + camera.strip("/") if camera.strip("/") else ""
-        if _is_camera(types, namespace):
+def _image_topic(types: Mapping[str, str], names: TopicNames) -> str:
+    """The camera's image topic: the named one, the usual name in the camera's namespace, or the only image there is."""
+    if names.image is not None:
+        return require_topic(types, names.image, (IMAGE, COMPRESSED_IMAGE), "image")
+    namespace = _camera_namespace(types, names)
+    if namespace is None:
+        candidates = sorted(_cameras_by_place(types))
+        return candidates[0]
+    return next(topic for topic in _image_topics(namespace) if types.get(topic) in (IMAGE, COMPRESSED_IMAGE))
+
+
+def _camera_namespace(types: Mapping[str, str], names: TopicNames) -> str | None:
+    """Namespace of the camera; None where its image has another name than the usual ones."""
+    if names.camera is not None:
+        namespace = _namespace(names.camera)
+        if _is_camera(types, namespace, names.camera_info):
             return namespace
         raise DataError(
-            f"camera {camera!r}: expected topics {namespace}/camera_info and {namespace}/image_raw "
+            f"camera {names.camera!r}: expected topics {namespace}/camera_info and {namespace}/image_raw "
             f"(or image_rect, image, with or without /compressed), got none; {describe_topics(types)}"
         )
     infos = sorted(topic for topic, kind in types.items() if kind == CAMERA_INFO and topic.endswith("/camera_info"))
-    found = [topic.removesuffix("/camera_info") for topic in infos]
+    found = [topic.removesuffix("/camera_info") for topic in infos if not topic.startswith(TRUTH_NAMESPACE)]
     found = [namespace for namespace in found if _is_camera(types, namespace)]
     if len(found) == 1:
         return found[0]
-    got = ", ".join(found) if found else "no camera_info with an image beside it"
-    raise DataError(f"camera: expected one to choose, got {got}; name it (--camera); {describe_topics(types)}")
+    if not found and len(_cameras_by_place(types)) == 1:
+        return None
+    got = ", ".join(found or sorted(_cameras_by_place(types))) or "no camera_info with an image beside it"
+    raise DataError(
+        f"camera: expected one to choose, got {got}; name it (--camera, or image= and camera_info=); "
+        f"{describe_topics(types)}"
+    )
 
 
-def _sensor_topic(types: Mapping[str, str], topic: str | None, message_type: str, name: str) -> str | None:
+def _cameras_by_place(types: Mapping[str, str]) -> list[str]:
+    """Image topics of any name that have a camera_info in their namespace."""
+    return [
+        topic
+        for topic, kind in types.items()
+        if kind in (IMAGE, COMPRESSED_IMAGE)
+        and not topic.startswith(TRUTH_NAMESPACE)
+        and types.get(f"{_parent(topic)}/camera_info") == CAMERA_INFO
+    ]
+
+
+def _sensor_topic(
+    types: Mapping[str, str], topic: str | None, found_types: Collection[str], allowed: Collection[str], name: str
+) -> str | None:
+    """The named topic, if it has an allowed type; else the only one of the first type that the bag has."""
     if topic == NO_TOPIC:
         return None
     if topic is not None:
-        return require_topic(types, topic, message_type, name)
-    found = sorted(
-        candidate
-        for candidate, kind in types.items()
-        if kind == message_type and not candidate.startswith(TRUTH_NAMESPACE)
-    )
-    if len(found) > 1:
-        raise DataError(f"{name}: expected one topic to choose, got {', '.join(found)}; name it, or say {NO_TOPIC!r}")
-    return found[0] if found else None
+        return require_topic(types, topic, allowed, name)
+    for message_type in found_types:
+        found = sorted(t for t, kind in types.items() if kind == message_type and not t.startswith(TRUTH_NAMESPACE))
+        if len(found) > 1:
+            raise DataError(
+                f"{name}: expected one topic to choose, got {', '.join(found)}; name it, or say {NO_TOPIC!r}"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _namespace(camera: str) -> str:
+    return "/" + camera.strip("/") if camera.strip("/") else ""
+
+
+def _parent(topic: str) -> str:
+    """Namespace of an image topic, with or without its transport.
+
+    >>> _parent("/front/image_raw/compressed"), _parent("/image_raw")
+    ('/front', '')
+    """
+    for transport in ("/compressed", "/compressedDepth"):
+        topic = topic.removesuffix(transport)
+    return topic.rpartition("/")[0]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.data_files import read_depth_png, read_numbers, read_rgb, require_shape
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 
@@ -72,6 +72,12 @@ class KittiDepthSamples:
             truth_depth_m=self._depth("groundtruth_depth", name, camera) if self._with_truth else None,
             truth_camera=camera if self._with_truth else None,
         )
+
+    def context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
+        """None: the release has no images before and after. Raises IndexError where there is no sample `index`."""
+        if not 0 <= index < len(self._names):
+            raise IndexError(index)
+        return None
 
     def _depth(self, kind: str, name: str, camera: PinholeCamera) -> NDArray[np.float32]:
         # The names differ in the middle: ..._sync_image_0000000761_image_02.png, ..._sync_velodyne_raw_0000000761_...

@@ -113,7 +113,7 @@ class KittiRawSamples:
         frame = self._frames[index]
         drive = self._root / frame.drive
         calibration = self._calibration(frame)
-        image_rgb = read_rgb(_image_path(drive, frame))
+        image_rgb = read_rgb(image_path(drive, frame))
         camera = calibration.camera(*image_rgb.shape[:2])
         points_m = None
         if self._with_points or self._truth == "velodyne":
@@ -148,11 +148,11 @@ class KittiRawSamples:
         frame = self._frames[index]
         other = KittiFrame(frame.drive, frame.camera_name, frame.number + step)
         drive = self._root / frame.drive
-        path = _image_path(drive, other)
+        path = image_path(drive, other)
         if other.number < 0 or not path.is_file() or not _record_path(drive, other.number).is_file():
             return None
         image_rgb = read_rgb(path)
-        require_shape(image_rgb, read_rgb(_image_path(drive, frame)).shape, path, "the sample's image")
+        require_shape(image_rgb, read_rgb(image_path(drive, frame)).shape, path, "the sample's image")
         return ContextFrame(
             stamp_ns=_stamp_ns(drive / other.camera_name / "timestamps.txt", other.number),
             image_rgb=image_rgb,
@@ -284,7 +284,7 @@ def _frame_of_line(line: str, path: Path, place: int) -> KittiFrame:
     )
 
 
-def _image_path(drive: Path, frame: KittiFrame) -> Path:
+def image_path(drive: Path, frame: KittiFrame) -> Path:
     """The image; many copies of this data set hold JPEG in place of PNG."""
     png = drive / frame.camera_name / "data" / f"{frame.number:010d}.png"
     jpeg = png.with_suffix(".jpg")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 
@@ -73,6 +73,12 @@ class NyuSamples:
             truth_depth_m=depth_m,
             truth_camera=CAMERA,
         )
+
+    def context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
+        """None: the release has no poses. Raises IndexError where there is no sample `index`."""
+        if not 0 <= index < len(self._paths):
+            raise IndexError(index)
+        return None
 
 
 def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -1,67 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """One name for any data set: `format:path?key=value&key=value`."""
 
-import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from mono_depth_ros.datasets.bag_samples import read_samples
-from mono_depth_ros.datasets.bag_topics import BagTopics, find_topics
+from mono_depth_ros.datasets.bag_samples import BagQuery, BagSamples
+from mono_depth_ros.datasets.bag_topics import TopicNames
+from mono_depth_ros.datasets.bag_truth import TruthChoice
 from mono_depth_ros.datasets.dgp import DgpSamples
 from mono_depth_ros.datasets.kitti_depth import KittiDepthSamples
+from mono_depth_ros.datasets.kitti_depth_drives import KittiDepthDrives
 from mono_depth_ros.datasets.kitti_raw import KittiRawSamples, list_drive, read_split
 from mono_depth_ros.datasets.nyu import NyuSamples
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
 from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
-from mono_depth_ros.datasets.sparse_patterns import PatternedSamples, SparsePattern
+from mono_depth_ros.datasets.snapshot_feed import FeedOptions
+from mono_depth_ros.datasets.sparse_patterns import PatternedSamples, PatternedStream, SparsePattern
+from mono_depth_ros.datasets.url_options import decimal, flag, nearest, parse_options, transform, whole
 from mono_depth_ros.datasets.void import VoidSamples
 from mono_depth_ros.errors import ConfigError
 
-_PATTERN_KEYS = ("beams", "random", "grid", "seed", "hold_out")
-# Format -> its keys; every format but bag also takes the keys of sparse patterns.
+_PATTERNS = ("beams", "random", "grid", "tof", "single")
+_PATTERN_KEYS = (*_PATTERNS, "seed", "hold_out")
+_BAG_KEYS = (
+    *("camera", "image", "camera_info", "rectified", "points", "points_info", "point_time", "odom"),
+    *("T_camera_lidar", "T_base_camera", "truth", "gt_points", "truth_npz", "right", "truth_scale", "labels", "limit"),
+)
+# Format -> its keys.
 KEYS: dict[str, tuple[str, ...]] = {
     "kitti_raw": ("split", "drive", "camera", "truth", "points", *_PATTERN_KEYS),
-    "kitti_depth": ("split", *_PATTERN_KEYS),
+    "kitti_depth": ("split", "drives", "raw", *_PATTERN_KEYS),
     "ddad": ("split", "camera", "truth", "lidar", *_PATTERN_KEYS),
     "dgp": ("split", "camera", "truth", "lidar", *_PATTERN_KEYS),
     "nyu": ("split", *_PATTERN_KEYS),
     "void": ("split", "points", *_PATTERN_KEYS),
-    "bag": ("camera", "points", "gt_points", "odom", "truth_scale", "limit"),
+    "bag": (*_BAG_KEYS, *_PATTERN_KEYS),
 }
-
-
-class BagSamples:
-    """The samples of a bag, from its beginning each time they are asked for.
-
-    A bag has no places to jump to: `operator.length_hint` tells how many samples there are at most.
-
-    Raises:
-        DataError: the bag cannot be read, or a topic is missing.
-    """
-
-    def __init__(self, path: Path, options: dict[str, str]) -> None:
-        if missing := [key for key in ("points", "gt_points") if key not in options]:
-            raise ConfigError(f"bag:{path}: expected {' and '.join(missing)}=TOPIC, got none")
-        self._path = path
-        self._options = options
-        self._truth_scale = _decimal(options.get("truth_scale", "1"), "truth_scale")
-        self._limit = _whole(options["limit"], "limit") if "limit" in options else None
-        with Rosbag2Reader(path) as bag:
-            images = bag.counts[self._topics(bag).image]
-        self._most = images if self._limit is None else min(images, self._limit)
-
-    def __length_hint__(self) -> int:
-        return self._most
-
-    def __iter__(self) -> Iterator[DepthSample]:
-        truth_points = self._options["gt_points"]
-        with Rosbag2Reader(self._path) as bag:
-            yield from read_samples(bag, self._topics(bag), truth_points, self._truth_scale, limit=self._limit)
-
-    def _topics(self, bag: Rosbag2Reader) -> BagTopics:
-        options = self._options
-        return find_topics(bag.types, options.get("camera"), options["points"], options.get("odom"))
 
 
 def open_dataset(url: str) -> Iterable[DepthSample]:
@@ -82,19 +55,21 @@ def open_dataset(url: str) -> Iterable[DepthSample]:
         example = "kitti_raw:/data/kitti?split=eigen_test"
         raise ConfigError(
             f"data set {url!r}: expected a format ({', '.join(KEYS)}) and a path, as in {example}"
-            f", got {name!r}{_nearest(name, KEYS)}"
+            f", got {name!r}{nearest(name, KEYS)}"
         )
     path_text, _, query = rest.partition("?")
-    options = _options(query, name)
+    options = parse_options(query, name, KEYS[name])
     path = Path(path_text).expanduser()
     if not path_text:
         raise ConfigError(f"data set {url!r}: expected a path after {name}:, got none")
     if name == "bag":
-        return BagSamples(path, options)
+        stream = BagSamples(path, _bag_query(path, options))
+        choice = _pattern(options)
+        return stream if choice is None else PatternedStream(stream, *choice)
     if name == "kitti_raw":
         samples: DepthSamples = _kitti_raw(path, options)
     elif name == "kitti_depth":
-        samples = KittiDepthSamples(path, options.get("split", "val"))
+        samples = _kitti_depth(path, options)
     elif name in ("ddad", "dgp"):
         samples = DgpSamples(
             path,
@@ -106,9 +81,50 @@ def open_dataset(url: str) -> Iterable[DepthSample]:
     elif name == "nyu":
         samples = NyuSamples(path, options.get("split", "val"))
     else:
-        points = _whole(options.get("points", "1500"), "points")
+        points = whole(options.get("points", "1500"), "points")
         samples = VoidSamples(path, points, options.get("split", "test"))
-    return _patterned(samples, options)
+    choice = _pattern(options)
+    return samples if choice is None else PatternedSamples(samples, *choice)
+
+
+def _kitti_depth(path: Path, options: dict[str, str]) -> KittiDepthSamples | KittiDepthDrives:
+    if "drives" not in options and "raw" not in options:
+        return KittiDepthSamples(path, options.get("split", "val"))
+    if "split" in options or not ("drives" in options and "raw" in options):
+        raise ConfigError(
+            f"kitti_depth:{path}: expected drives=train|val and raw=DIR together, or split=, got {options}"
+        )
+    return KittiDepthDrives(path, Path(options["raw"]).expanduser(), options["drives"])
+
+
+def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
+    names = TopicNames(
+        camera=options.get("camera"),
+        image=options.get("image"),
+        camera_info=options.get("camera_info"),
+        points=options.get("points"),
+        odometry=options.get("odom"),
+        points_info=options.get("points_info"),
+        rectified=flag(options["rectified"], "rectified") if "rectified" in options else None,
+    )
+    truth = options.get("truth", "stereo" if "right" in options else "none")
+    if truth not in ("stereo", "none") or (truth == "stereo") != ("right" in options):
+        raise ConfigError(f"bag:{path}: expected truth=stereo and right=CAMERA together, or truth=none, got {truth!r}")
+    choice = TruthChoice(
+        topic=options.get("gt_points"),
+        folder=Path(options["truth_npz"]).expanduser() if "truth_npz" in options else None,
+        right=options.get("right"),
+        scale=decimal(options.get("truth_scale", "1"), "truth_scale"),
+        labels=options.get("labels"),
+    )
+    places = {key: transform(options[key], key) for key in ("T_camera_lidar", "T_base_camera") if key in options}
+    feed = FeedOptions(
+        rectify=True,
+        T_camera_lidar=places.get("T_camera_lidar"),
+        T_base_camera=places.get("T_base_camera"),
+        time_field=options.get("point_time"),
+    )
+    return BagQuery(names, choice, feed, whole(options["limit"], "limit") if "limit" in options else None)
 
 
 def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawSamples:
@@ -127,51 +143,18 @@ def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawSamples:
     return KittiRawSamples(path, frames, options.get("truth", "improved"), with_points=points == "velodyne")
 
 
-def _patterned(samples: DepthSamples, options: dict[str, str]) -> DepthSamples:
-    kinds = [kind for kind in ("beams", "random", "grid") if kind in options]
+def _pattern(options: dict[str, str]) -> tuple[SparsePattern, bool] | None:
+    """The sparse input and whether it is held out of the truth; None where the samples stay as they are."""
+    kinds = [kind for kind in _PATTERNS if kind in options]
     if len(kinds) > 1:
-        raise ConfigError(f"sparse input: expected one of beams, random and grid, got {' and '.join(kinds)}")
+        raise ConfigError(f"sparse input: expected one of {', '.join(_PATTERNS)}, got {' and '.join(kinds)}")
     if "seed" in options and kinds != ["random"]:
         raise ConfigError("seed: expected it with random= only, got it without")
-    hold_out = options.get("hold_out", "no")
-    if hold_out not in ("yes", "no"):
-        raise ConfigError(f"hold_out: expected yes or no, got {hold_out!r}")
-    if not kinds and hold_out == "no":
-        return samples
+    hold_out = flag(options.get("hold_out", "no"), "hold_out")
+    if kinds == ["single"] and not flag(options["single"], "single"):
+        kinds = []
+    if not kinds and not hold_out:
+        return None
     kind = kinds[0] if kinds else "all"
-    amount = _whole(options[kind], kind) if kinds else 0
-    pattern = SparsePattern(kind, amount, _whole(options.get("seed", "0"), "seed"))
-    return PatternedSamples(samples, pattern, hold_out == "yes")
-
-
-def _options(query: str, name: str) -> dict[str, str]:
-    """Key -> value of a query with the keys of a format."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError as error:
-        raise ConfigError(f"data set {name}: expected key=value&key=value after '?', got {query!r}") from error
-    options = dict(pairs)
-    if len(options) != len(pairs):
-        raise ConfigError(f"data set {name}: expected each key once, got {query!r}")
-    if unknown := [key for key in options if key not in KEYS[name]]:
-        hints = "; ".join(f"{key!r}{_nearest(key, KEYS[name])}" for key in unknown)
-        raise ConfigError(f"data set {name}: expected keys {', '.join(KEYS[name])}, got {hints}")
-    return options
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
-
-
-def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ConfigError(f"{name}: expected a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
-def _decimal(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"{name}: expected a number, got {text!r}") from error
+    amount = whole(options[kind], kind) if kinds and kind != "single" else 0
+    return SparsePattern(kind, amount, whole(options.get("seed", "0"), "seed")), hold_out

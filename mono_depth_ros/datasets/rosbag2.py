@@ -17,9 +17,12 @@ from mono_depth_ros.datasets.bag_topics import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,
+    LASER_SCAN,
     ODOMETRY,
     POINT_CLOUD,
+    RANGE,
     TRANSFORMS,
+    TWIST,
     describe_topics,
 )
 from mono_depth_ros.errors import DataError
@@ -31,9 +34,19 @@ MAX_PENDING_BYTES = 1 << 30
 MAX_STATIC_MESSAGES = 10_000
 
 # At one stamp an image comes last: it asks what the others have said.
-_ORDER = {TRANSFORMS: 0, CAMERA_INFO: 1, ODOMETRY: 2, POINT_CLOUD: 3, COMPRESSED_IMAGE: 4, IMAGE: 4}
+_ORDER = {
+    TRANSFORMS: 0,
+    CAMERA_INFO: 1,
+    ODOMETRY: 2,
+    TWIST: 2,
+    POINT_CLOUD: 3,
+    LASER_SCAN: 3,
+    RANGE: 3,
+    COMPRESSED_IMAGE: 4,
+    IMAGE: 4,
+}
 _LAST = 5
-_WITH_HEADER = frozenset({CAMERA_INFO, ODOMETRY, POINT_CLOUD, COMPRESSED_IMAGE, IMAGE})
+_WITH_HEADER = frozenset(_ORDER) - {TRANSFORMS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,6 +28,8 @@ class DepthSample:
         truth_camera: intrinsics of the truth, whose grid may be coarser than the image's; None without truth.
         speed_mps: of the robot, never negative; None where it was not recorded.
         T_world_camera: float64 [4,4], pose in a frame that all images of a drive share; None without.
+        labels: uint8 [H,W], true class of each pixel of the image (Cityscapes train ids, our own from 19 on, 255
+            unknown); None without.
 
     Raises:
         DataError: an array has another shape than its camera or another type.
@@ -43,6 +45,7 @@ class DepthSample:
     truth_camera: PinholeCamera | None
     speed_mps: float | None = None
     T_world_camera: NDArray[np.float64] | None = None
+    labels: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))
@@ -55,6 +58,8 @@ class DepthSample:
             _check("truth_depth_m", self.truth_depth_m, np.float32, shape)
         if self.T_world_camera is not None:
             _check("T_world_camera", self.T_world_camera, np.float64, (4, 4))
+        if self.labels is not None:
+            _check("labels", self.labels, np.uint8, (self.camera.height_px, self.camera.width_px))
         if self.speed_mps is not None and not 0.0 <= self.speed_mps < float("inf"):
             raise DataError(f"speed_mps: expected a finite speed of at least 0, got {self.speed_mps}")
 
@@ -92,13 +97,28 @@ class ContextFrame:
 
 
 class DepthSamples(Protocol):
-    """Samples of a data set in a fixed order, each read when it is asked for."""
+    """Samples of a data set in a fixed order, each read when it is asked for.
+
+    `samples[index]` raises IndexError beyond the end and DataError where a file is missing or broken.
+    """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> DepthSample: ...
 
     def __iter__(self) -> Iterator[DepthSample]: ...
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` frames after sample `index` of its drive (before it: negative), and the motion to it.
+
+        Returns:
+            None where the drive has no such image or its motion is unknown.
+
+        Raises:
+            IndexError: there is no sample `index`.
+            DataError: a file is missing or broken, or the image has another size.
+        """
+        ...
 
 
 def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

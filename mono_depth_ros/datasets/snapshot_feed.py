@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feeds the messages of a bag to a SnapshotBuffer, the way the node feeds those of a robot."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, BagTopics
+from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, TWIST, BagTopics
+from mono_depth_ros.datasets.camera_motion import CameraMotion
+from mono_depth_ros.datasets.point_messages import decode_points
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
-from mono_depth_ros.messages.odometry import decode_odometry
-from mono_depth_ros.messages.point_clouds import decode_xyz
+from mono_depth_ros.messages.odometry import decode_odometry, decode_speed
+from mono_depth_ros.messages.rectification import Rectifier
 from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.messages.timed_points import TimedPoints
 from mono_depth_ros.messages.transforms import StaticTransforms
+from mono_depth_ros.perception.scan_motion import points_at_stamp
+
+# Scans that wait for the next image; more than this between two images are of no use to it.
+_MAX_TIMED_SCANS = 8
 
 
 class SensorMemory(Protocol):
@@ -43,32 +51,75 @@ class BagImage:
     image_rgb: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedOptions:
+    """What the bag does not say, or is not asked for.
+
+    Attributes:
+        rectify: whether raw images with distortion are rectified; else they are passed on as they are.
+        T_camera_lidar: where the sparse sensor sits, in place of /tf_static.
+        T_base_camera: where the camera sits, in place of /tf_static.
+        time_field: field of a cloud with the time of each point; None finds it, "none" takes all for simultaneous.
+    """
+
+    rectify: bool = False
+    T_camera_lidar: RigidTransform | None = None
+    T_base_camera: RigidTransform | None = None
+    time_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TimedScan:
+    """A scan whose points wait for odometry to be brought to its stamp."""
+
+    stamp_ns: int
+    lidar_frame: str
+    points: TimedPoints
+
+
 class SnapshotFeed:
     """Decodes the messages of one camera's drive and puts them into a buffer, with the extrinsics they need.
+
+    A scan with a time per point is brought to its stamp by odometry just before the next image.
 
     Args:
         bag: where the messages come from.
         topics: which topic is which.
         buffer: is filled.
+        options: extrinsics and the like.
 
     Attributes:
-        distorted: whether a camera_info of raw images had distortion, which is not modelled.
+        distorted: whether a camera_info of raw images had distortion, which without `rectify` is not modelled.
+        rectifier: of the newest camera_info; None where images are passed on as they are.
+        motion: poses and speeds of the newest seconds.
+        smeared_scans: scans with times per point for which odometry was missing; their points are taken as they are.
     """
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, buffer: SensorMemory) -> None:
+    def __init__(
+        self, bag: Rosbag2Reader, topics: BagTopics, buffer: SensorMemory, options: FeedOptions = FeedOptions()
+    ) -> None:
         self._bag = bag
         self._topics = topics
         self._buffer = buffer
+        self._options = options
         self._transforms: StaticTransforms = bag.static_transforms()
         self._lidar_frame = ""
         self._base_frame = ""
         self._placed: tuple[str, str, str] | None = None
+        self._depth_camera: PinholeCamera | None = None
+        self._info_key: tuple[object, ...] | None = None
+        self._timed_scans: deque[_TimedScan] = deque(maxlen=_MAX_TIMED_SCANS)
+        self._T_camera_lidar: dict[str, RigidTransform] = {}
         self.distorted = False
+        self.rectifier: Rectifier | None = None
+        self.motion = CameraMotion()
+        self.smeared_scans = 0
 
     def sensor_of(self, topic: str) -> str:
         """The name under which the buffer reports this topic; "image" for the image."""
-        names = {self._topics.camera_info: "camera_info", self._topics.points: "points"}
-        return names.get(topic, "odometry" if topic == self._topics.odometry else "image")
+        t = self._topics
+        names = {t.points_info: "points", t.camera_info: "camera_info", t.points: "points", t.odometry: "odometry"}
+        return names.get(topic, "image")
 
     def put(self, message: BagMessage) -> BagImage | None:
         """Takes one message in.
@@ -84,38 +135,91 @@ class SnapshotFeed:
         stamp_ns = stamp_ns_of(decoded.header.stamp)
         if message.topic == self._topics.image:
             return self._image(decoded, message.message_type, stamp_ns)
+        if message.topic not in self._topics.names():
+            raise DataError(f"topic {message.topic}: expected one of {self._topics.names()}, got another")
+        if message.topic == self._topics.points_info:  # may be the camera's own
+            self._depth_camera = camera_from_info(decoded)
         if message.topic == self._topics.camera_info:
-            camera = camera_from_info(decoded, self._topics.rectified)
-            self.distorted = self.distorted or (not self._topics.rectified and has_distortion(decoded))
-            self._buffer.add_camera(stamp_ns, camera)
+            self._camera(decoded, stamp_ns)
         elif message.topic == self._topics.points:
-            self._buffer.add_points(stamp_ns, decode_xyz(decoded), decoded.header.frame_id)
-            self._lidar_frame = decoded.header.frame_id
+            self._points(decoded, message.message_type, stamp_ns)
+        elif message.message_type == TWIST:
+            self.motion.add_speed(stamp_ns, decode_speed(decoded.twist))
         elif message.topic == self._topics.odometry:
             reading = decode_odometry(decoded)
             self._buffer.add_odometry(stamp_ns, reading.T_odom_base, reading.speed_mps)
+            self.motion.add_odometry(stamp_ns, reading.T_odom_base, reading.speed_mps)
             self._base_frame = decoded.child_frame_id
-        else:
-            raise DataError(f"topic {message.topic}: expected one of {self._topics.names()}, got another")
         return None
+
+    def place(self, camera_frame: str) -> None:
+        """Tells the buffer where the sensors sit, and gives it the scans that waited. `put` does it for an image.
+
+        Raises:
+            FrameError: the bag's /tf_static does not connect them.
+        """
+        self._look_up(camera_frame)
+        while self._timed_scans:
+            scan = self._timed_scans.popleft()
+            self._buffer.add_points(scan.stamp_ns, self._brought_to_stamp(scan), scan.lidar_frame)
+
+    def _camera(self, decoded: Any, stamp_ns: int) -> None:
+        distorted = not self._topics.rectified and has_distortion(decoded)
+        self.distorted = self.distorted or distorted
+        camera = camera_from_info(decoded, self._topics.rectified)
+        key = (camera, str(decoded.distortion_model), tuple(float(number) for number in decoded.d))
+        if self._options.rectify and distorted and key != self._info_key:
+            self.rectifier, self._info_key = Rectifier(decoded), key
+        elif not distorted:
+            self.rectifier, self._info_key = None, None
+        self._buffer.add_camera(stamp_ns, camera)
+
+    def _points(self, decoded: Any, message_type: str, stamp_ns: int) -> None:
+        points = decode_points(decoded, message_type, self._depth_camera, self._options.time_field)
+        self._lidar_frame = decoded.header.frame_id
+        if points.offsets_s is None or self._topics.odometry is None:
+            self._buffer.add_points(stamp_ns, points.points_m, self._lidar_frame)
+        else:
+            self._timed_scans.append(_TimedScan(stamp_ns, self._lidar_frame, points))
+
+    def _brought_to_stamp(self, scan: _TimedScan) -> Points:
+        T_camera_lidar = self._T_camera_lidar.get(scan.lidar_frame)
+        moved_m = None
+        if scan.points.offsets_s is not None and T_camera_lidar is not None and self.motion.T_base_camera is not None:
+            T_base_lidar = self.motion.T_base_camera @ T_camera_lidar
+            moved_m = points_at_stamp(
+                scan.points.points_m, scan.points.offsets_s, scan.stamp_ns, self.motion.track, T_base_lidar
+            )
+        self.smeared_scans += moved_m is None
+        return scan.points.points_m if moved_m is None else moved_m
 
     def _image(self, decoded: Any, message_type: str, stamp_ns: int) -> BagImage:
         decode = decode_compressed_image if message_type == COMPRESSED_IMAGE else decode_image
-        image = BagImage(stamp_ns, str(decoded.header.frame_id), decode(decoded))
-        self._place(image.camera_frame)
+        image_rgb = decode(decoded)
+        if self.rectifier is not None:
+            image_rgb = self.rectifier.image(image_rgb)
+        image = BagImage(stamp_ns, str(decoded.header.frame_id), image_rgb)
+        self.place(image.camera_frame)
         return image
 
-    def _place(self, camera_frame: str) -> None:
-        """Looks up where the camera sits, once per combination of frames."""
+    def _look_up(self, camera_frame: str) -> None:
+        """Looks up where the sensors sit, once per combination of frames."""
         frames = (camera_frame, self._lidar_frame, self._base_frame)
         if frames == self._placed:
             return
         try:
             if self._lidar_frame:
-                T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
+                T_camera_lidar = self._options.T_camera_lidar
+                if T_camera_lidar is None:
+                    T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
+                self._T_camera_lidar[self._lidar_frame] = T_camera_lidar
                 self._buffer.set_T_camera_lidar(self._lidar_frame, T_camera_lidar)
             if self._base_frame:
-                self._buffer.set_T_base_camera(self._transforms.lookup(self._base_frame, camera_frame))
+                T_base_camera = self._options.T_base_camera
+                if T_base_camera is None:
+                    T_base_camera = self._transforms.lookup(self._base_frame, camera_frame)
+                self._buffer.set_T_base_camera(T_base_camera)
+                self.motion.T_base_camera = T_base_camera
         except FrameError as error:
             raise FrameError(f"{error}; record /tf_static, or go without that sensor") from error
         self._placed = frames

@@ -2,19 +2,22 @@
 """Sparse input made from a dense scan or from the truth, and the rule that it is held out of the truth."""
 
 import dataclasses
+import operator
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample, DepthSamples
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
 
-PATTERNS = ("all", "beams", "random", "grid", "none")
+PATTERNS = ("all", "beams", "random", "grid", "tof", "single", "none")
+# Zones along each side of a time-of-flight matrix.
+TOF_ZONES = (4, 8)
 ELEVATION_BINS = 64
 
 
@@ -23,9 +26,10 @@ class SparsePattern:
     """Which points of a sample are given to the model.
 
     Attributes:
-        kind: "all" leaves the points as they are; "beams", "random" and "grid" choose among the points in view, or
-            among the pixels of the truth where a sample has no points; "none" takes them away.
-        amount: beams (a divisor of 64, or 0), points, or the side of a grid cell in pixels.
+        kind: "all" leaves the points as they are; "beams", "random", "grid", "tof" and "single" choose among the points
+            in view, or among the pixels of the truth where a sample has no points; "none" takes them away.
+        amount: beams (a divisor of 64, or 0), points, the side of a grid cell in pixels, or the zones of a
+            time-of-flight matrix along a side (4 or 8); "single" has none.
         seed: of "random"; the choice for an image depends on this and on its name only.
 
     Raises:
@@ -41,6 +45,8 @@ class SparsePattern:
             raise ConfigError(f"sparse pattern: expected one of {', '.join(PATTERNS)}, got {self.kind!r}")
         if self.kind == "beams":
             _check_beams(self.amount)
+        if self.kind == "tof" and self.amount not in TOF_ZONES:
+            raise ConfigError(f"tof: expected {' or '.join(map(str, TOF_ZONES))} zones along a side, got {self.amount}")
         least = 1 if self.kind == "grid" else 0
         if self.amount < least or self.seed < 0:
             raise ConfigError(
@@ -65,8 +71,26 @@ class PatternedSamples:
 
     def __getitem__(self, index: int) -> DepthSample:
         """Sample `index`. Raises what the samples raise, and DataError where a sample has nothing to choose from."""
-        sample = apply_pattern(self._samples[index], self._pattern)
-        return hold_out_input(sample) if self._hold_out else sample
+        return _patterned(self._samples[index], self._pattern, self._hold_out)
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` frames after sample `index`, as the samples give it."""
+        return self._samples.context(index, step)
+
+
+class PatternedStream:
+    """The same for samples that can only be gone through, as those of a bag."""
+
+    def __init__(self, samples: Iterable[DepthSample], pattern: SparsePattern, hold_out: bool) -> None:
+        self._samples = samples
+        self._pattern = pattern
+        self._hold_out = hold_out
+
+    def __length_hint__(self) -> int:
+        return operator.length_hint(self._samples)
+
+    def __iter__(self) -> Iterator[DepthSample]:
+        return (_patterned(sample, self._pattern, self._hold_out) for sample in self._samples)
 
 
 def apply_pattern(sample: DepthSample, pattern: SparsePattern) -> DepthSample:
@@ -90,9 +114,18 @@ def apply_pattern(sample: DepthSample, pattern: SparsePattern) -> DepthSample:
     elif pattern.kind == "random":
         rng = np.random.default_rng([pattern.seed, zlib.crc32(sample.name.encode())])
         chosen_m = random_points(points_m, pattern.amount, rng)
-    else:
+    elif pattern.kind == "grid":
         chosen_m = grid_points(points_m, sample.camera, pattern.amount)
+    elif pattern.kind == "tof":
+        chosen_m = zone_points(points_m, sample.camera, pattern.amount)
+    else:
+        chosen_m = central_point(points_m, sample.camera)
     return dataclasses.replace(sample, points_camera_m=chosen_m)
+
+
+def _patterned(sample: DepthSample, pattern: SparsePattern, hold_out: bool) -> DepthSample:
+    changed = apply_pattern(sample, pattern)
+    return hold_out_input(changed) if hold_out else changed
 
 
 def hold_out_input(sample: DepthSample) -> DepthSample:
@@ -168,6 +201,56 @@ def grid_points(points_camera_m: Points, camera: PinholeCamera, cell_px: int) ->
     order = np.lexsort((offset, cell))
     _, first = np.unique(cell[order], return_index=True)
     return points_camera_m[order[first]]
+
+
+def zone_points(points_camera_m: Points, camera: PinholeCamera, zones: int) -> Points:
+    """What a time-of-flight matrix says of the points: one depth per zone, on the ray through the zone's centre.
+
+    The zones x zones zones cover the largest square in the middle of the image. A zone reports the nearest surface that
+    fills a good part of it, as such sensors do for the first strong return: the lower quartile of its depths. So a
+    point lies where the sensor believes it, which on slopes and at edges is not the surface: that is the sensor's
+    error, and the model gets it too.
+
+    Args:
+        points_camera_m: float32 [N,3] in view of the camera.
+        zones: along each side.
+
+    Returns:
+        float32 [M,3], at most zones * zones points, row by row; zones without a point give none.
+    """
+    side_px = min(camera.width_px, camera.height_px)
+    left_px, top_px = (camera.width_px - side_px) / 2 - 0.5, (camera.height_px - side_px) / 2 - 0.5
+    cols_px, rows_px = _pixels(points_camera_m, camera)
+    zone_px = side_px / zones
+    col = np.floor((cols_px - left_px) / zone_px).astype(int)
+    row = np.floor((rows_px - top_px) / zone_px).astype(int)
+    inside = (col >= 0) & (col < zones) & (row >= 0) & (row < zones)
+    zone, depth_m = (row * zones + col)[inside], points_camera_m[inside, 2]
+    points_m = []
+    for found in np.unique(zone):
+        nearest_m = float(np.quantile(depth_m[zone == found], 0.25))
+        centre_col_px = left_px + (found % zones + 0.5) * zone_px
+        centre_row_px = top_px + (found // zones + 0.5) * zone_px
+        x, y = (centre_col_px - camera.cx_px) / camera.fx_px, (centre_row_px - camera.cy_px) / camera.fy_px
+        points_m.append((x * nearest_m, y * nearest_m, nearest_m))
+    return np.array(points_m, np.float32).reshape(-1, 3)
+
+
+def central_point(points_camera_m: Points, camera: PinholeCamera) -> Points:
+    """The one point nearest the middle of the image, as a single rangefinder beside the camera would give it.
+
+    Args:
+        points_camera_m: float32 [N,3] in view of the camera.
+
+    Returns:
+        float32 [1,3], or [0,3] without points.
+    """
+    if len(points_camera_m) == 0:
+        return points_camera_m
+    cols_px, rows_px = _pixels(points_camera_m, camera)
+    offset = (cols_px - (camera.width_px - 1) / 2) ** 2 + (rows_px - (camera.height_px - 1) / 2) ** 2
+    nearest = int(np.argmin(offset))
+    return points_camera_m[nearest : nearest + 1]
 
 
 def points_in_view(points_camera_m: Points, camera: PinholeCamera) -> Points:

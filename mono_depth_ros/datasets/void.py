@@ -16,9 +16,10 @@ from mono_depth_ros.datasets.data_files import (
     read_uint16_png,
     require_shape,
 )
-from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.rigid import invert_rigid
 
 DENSITIES = (150, 500, 1500)
 _KINDS = ("image", "sparse_depth", "validity_map", "ground_truth", "absolute_pose", "intrinsics")
@@ -53,6 +54,7 @@ class VoidSamples:
                 f"{lists['image']}: expected some lines, as many in each list, got {len(rows['image'])}; {wrong}"
             )
         base = _base_of_lists(folder, rows["image"][0], lists["image"])
+        self._images_of: dict[Path, list[Path]] = {}
         self._paths = {kind: [path_inside(base, line, lists[kind]) for line in row] for kind, row in rows.items()}
 
     def __len__(self) -> int:
@@ -89,6 +91,37 @@ class VoidSamples:
             truth_camera=camera,
             T_world_camera=_pose(paths["absolute_pose"]),
         )
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` frames after sample `index` in its sequence's folder (before it: negative).
+
+        Returns:
+            None where the sequence has no such image, or no pose of it.
+
+        Raises:
+            IndexError: there is no sample `index`.
+            DataError: a file is broken, or the image has another size.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        path, pose_path = self._paths["image"][index], self._paths["absolute_pose"][index]
+        images = self._sequence(path.parent)
+        place = images.index(path) + step if path in images else -1
+        if not 0 <= place < len(images):
+            return None
+        other = images[place]
+        other_pose = pose_path.parent / f"{other.stem}.txt"
+        if not other_pose.is_file():
+            return None
+        image_rgb = read_rgb(other)
+        require_shape(image_rgb, read_rgb(path).shape, other, "the sample's image")
+        return ContextFrame(_stamp_ns(other), image_rgb, invert_rigid(_pose(other_pose)) @ _pose(pose_path))
+
+    def _sequence(self, folder: Path) -> list[Path]:
+        """The images of a sequence in the order of their stamps; read from the disk once."""
+        if folder not in self._images_of:
+            self._images_of[folder] = sorted(folder.glob("*.png"), key=_stamp_ns)
+        return self._images_of[folder]
 
 
 def _density_folder(root: Path, points: int) -> Path:

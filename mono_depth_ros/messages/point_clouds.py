@@ -9,9 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.timed_points import TimedPoints
 
 # A message may claim any size; a 128-beam LiDAR at its finest has about half a million points.
 MAX_POINTS = 16 * 1024 * 1024
+
+# Names under which drivers store the time of a point.
+TIME_FIELDS = ("t", "time", "timestamp", "offset_time")
+NO_TIME = "none"
+MAX_TIME_OFFSET_S = 1.0
+_CLOCK_FROM_S = 1_000_000  # a point this long after its scan's stamp is on a clock of its own
 
 FLOAT32 = 7
 # sensor_msgs/PointField datatype -> element type
@@ -82,21 +89,42 @@ def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
     Raises:
         DataError: a coordinate field is missing or of unknown type, or there are fewer bytes than the size needs.
     """
-    columns = {str(field.name): field for field in msg.fields}
-    missing = [name for name in ("x", "y", "z") if name not in columns]
-    if missing:
-        raise DataError(
-            f"point cloud: expected fields x, y and z, got {', '.join(columns) or 'no field'}; "
-            f"missing {', '.join(missing)}; is this the driver's cloud of points?"
-        )
-    if int(msg.height) < 0 or int(msg.width) < 0 or int(msg.height) * int(msg.width) > MAX_POINTS:
-        raise DataError(
-            f"point cloud: expected at most {MAX_POINTS} points, got width {msg.width} and height {msg.height}"
-        )
-    if int(msg.height) * int(msg.width) == 0:
-        return np.empty((0, 3), np.float32)
-    points_m = np.stack([_column(msg, columns[name]) for name in ("x", "y", "z")], axis=1)
+    points_m = _xyz(msg)
     return points_m[np.isfinite(points_m).all(axis=1)]
+
+
+def decode_timed_points(msg: PointCloudMessage, stamp_ns: int, time_field: str | None = None) -> TimedPoints:
+    """The positions, and when each was measured where the driver says it.
+
+    Drivers name that field `t`, `time`, `timestamp` or `offset_time`. Integers are nanoseconds; floats are seconds, or
+    nanoseconds where they are too large for seconds (above 1e12). Numbers from 1e6 s on are a clock, smaller ones count
+    from the header's stamp.
+
+    Args:
+        msg: the cloud; points with a NaN or an infinity are dropped.
+        stamp_ns: of its header.
+        time_field: name of the field; None takes the first of the usual names that is there, "none" takes none.
+
+    Raises:
+        DataError: as `decode_xyz`; or the named field is not there; or times are not finite or farther than a second
+            from the stamp.
+    """
+    points_m = _xyz(msg)
+    measured = np.isfinite(points_m).all(axis=1)
+    fields = {str(field.name): field for field in msg.fields}
+    if time_field is None:
+        time_field = next((name for name in TIME_FIELDS if name in fields), NO_TIME)
+    if time_field == NO_TIME or len(points_m) == 0:
+        return TimedPoints(points_m[measured])
+    if time_field not in fields:
+        raise DataError(f"point cloud: expected a field {time_field!r} with times, got {', '.join(fields)}")
+    offsets_s = _offsets_s(_column(msg, fields[time_field])[measured], stamp_ns)
+    if not (np.abs(offsets_s) <= MAX_TIME_OFFSET_S).all():  # also catches NaN
+        raise DataError(
+            f"point cloud field {time_field}: expected times within {MAX_TIME_OFFSET_S:g} s of the stamp, "
+            f"got {np.min(offsets_s):.6g} to {np.max(offsets_s):.6g} s; is its unit neither s nor ns?"
+        )
+    return TimedPoints(points_m[measured], offsets_s)
 
 
 def xyz_cloud_fields(points_m: NDArray[np.float32]) -> PointCloudFields:
@@ -144,8 +172,40 @@ def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.
     return PointCloudFields(height, width, ORGANIZED_FIELDS, False, 16, 16 * width, data, not bool(unknown.any()))
 
 
-def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[np.float32]:
-    """One field of every point as float32 [H*W]."""
+def _xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
+    """All positions, float32 [N,3], also those that are not finite."""
+    columns = {str(field.name): field for field in msg.fields}
+    missing = [name for name in ("x", "y", "z") if name not in columns]
+    if missing:
+        raise DataError(
+            f"point cloud: expected fields x, y and z, got {', '.join(columns) or 'no field'}; "
+            f"missing {', '.join(missing)}; is this the driver's cloud of points?"
+        )
+    if int(msg.height) < 0 or int(msg.width) < 0 or int(msg.height) * int(msg.width) > MAX_POINTS:
+        raise DataError(
+            f"point cloud: expected at most {MAX_POINTS} points, got width {msg.width} and height {msg.height}"
+        )
+    if int(msg.height) * int(msg.width) == 0:
+        return np.empty((0, 3), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes an infinity and is dropped
+        return np.stack([_column(msg, columns[name]).astype(np.float32) for name in ("x", "y", "z")], axis=1)
+
+
+def _offsets_s(times: NDArray[Any], stamp_ns: int) -> NDArray[np.float64]:
+    """Seconds after the stamp, float64 [N]; integers are subtracted before they are rounded to a float."""
+    if times.dtype.kind in "iu":
+        clock = len(times) > 0 and int(np.max(times)) >= _CLOCK_FROM_S * 1_000_000_000
+        offsets_ns = times.astype(np.int64) - (stamp_ns if clock else 0)
+        return np.asarray(offsets_ns * 1e-9, np.float64)
+    seconds = times.astype(np.float64)
+    largest = float(np.max(np.abs(seconds), initial=0.0))
+    if largest > 1e12:
+        return (seconds - stamp_ns) * 1e-9
+    return seconds - stamp_ns * 1e-9 if largest >= _CLOCK_FROM_S else seconds
+
+
+def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[Any]:
+    """One field of every point [H*W], in the type of the message."""
     if int(field.datatype) not in _ELEMENTS:
         raise DataError(
             f"point cloud field {field.name}: expected a datatype from 1 (INT8) to 8 (FLOAT64), got {field.datatype}"
@@ -176,5 +236,4 @@ def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[np.floa
             f"got {data.size}; the message is truncated"
         )
     values = np.ndarray((height, width), dtype, buffer=data, offset=offset, strides=(row_step, point_step))
-    with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes an infinity and is dropped
-        return values.astype(np.float32).reshape(-1)
+    return values.reshape(-1)

@@ -26,17 +26,19 @@ from bag_maker import (
     write_bag,
 )
 
-from mono_depth_ros.datasets.bag_samples import read_samples, scaled_camera
+from mono_depth_ros.datasets.bag_samples import read_samples
 from mono_depth_ros.datasets.bag_topics import find_topics
+from mono_depth_ros.datasets.bag_truth import TruthChoice, scaled_camera
 from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
 from mono_depth_ros.errors import ConfigError, DataError, FrameError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 
 
-def samples_of(path, points=POINTS_TOPIC, truth=TRUTH_TOPIC, **options):
+def samples_of(path, points=POINTS_TOPIC, truth=TRUTH_TOPIC, truth_scale=1.0, **options):
     with Rosbag2Reader(path) as bag:
-        return list(read_samples(bag, find_topics(bag.types, points=points), truth, **options))
+        choice = TruthChoice(truth, scale=truth_scale)
+        return list(read_samples(bag, find_topics(bag.types, points=points), choice, **options))
 
 
 def test_truth_is_the_dense_wall_and_points_are_the_sparse_one(tmp_path):
@@ -102,11 +104,6 @@ def test_an_uncalibrated_camera_is_an_error(tmp_path):
     messages.insert(1, (INFO_TOPIC, START_NS, info_message(START_NS, focal_px=0.0)))
     with pytest.raises(DataError, match="uncalibrated camera"):
         samples_of(write_bag(tmp_path / "bag", messages))
-
-
-def test_evaluation_needs_the_sparse_input(tmp_path):
-    with pytest.raises(DataError, match="points: expected a topic"):
-        samples_of(write_bag(tmp_path / "bag", drive_messages(images=1)), points="none")
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.5, float("nan")])

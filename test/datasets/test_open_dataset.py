@@ -56,11 +56,27 @@ def test_a_bag_is_opened_by_its_url(bag):
     assert operator.length_hint(limited) == len(list(limited)) == 2
 
 
-def test_a_bag_needs_its_two_clouds(bag):
-    with pytest.raises(ConfigError, match="expected gt_points=TOPIC, got none"):
-        open_dataset(f"bag:{bag}?points={POINTS_TOPIC}")
+def test_topics_that_are_not_in_the_bag_are_named(bag):
+    with pytest.raises(DataError, match=r"points: expected one topic to choose, got /lidar/points, /lidar/points_spar"):
+        open_dataset(f"bag:{bag}?gt_points={TRUTH_TOPIC}")
     with pytest.raises(DataError, match="no such topic"):
         open_dataset(f"bag:{bag}?points=/absent&gt_points={TRUTH_TOPIC}")
+
+
+def test_a_bag_without_truth_or_points_gives_images(bag):
+    samples = list(open_dataset(f"bag:{bag}?points=none"))
+    assert len(samples) == 4
+    for sample in samples:
+        assert sample.points_camera_m is None and sample.truth_depth_m is None
+        assert sample.speed_mps == 0.0 and sample.T_world_camera is not None
+
+
+def test_the_sparse_input_of_a_bag_is_chosen_and_held_out(bag):
+    samples = open_dataset(f"bag:{bag}?points={TRUTH_TOPIC}&gt_points={TRUTH_TOPIC}&random=7&hold_out=yes")
+    assert operator.length_hint(samples) == 4
+    for sample in samples:
+        assert len(sample.points_camera_m) == 7
+        assert np.isnan(sample.truth_depth_m).sum() == 7
 
 
 @pytest.mark.parametrize(
@@ -73,7 +89,8 @@ def test_a_bag_needs_its_two_clouds(bag):
         ("ddad:/data?cameras=CAMERA_01", "did you mean 'camera'"),
         ("ddad:/data?split", "expected key=value"),
         ("ddad:/data?split=val&split=train", "each key once"),
-        ("kitti_depth:/data?camera=a", "expected keys split, beams.*got 'camera'"),
+        ("kitti_depth:/data?camera=a", "expected keys split, drives.*got 'camera'"),
+        ("kitti_depth:/data?drives=val", r"expected drives=train\|val and raw=DIR together"),
         ("kitti_raw:/data", "expected split=NAME or drive=DATE/DRIVE, got neither"),
         ("kitti_raw:/data?split=a&drive=b", "got both"),
         ("kitti_raw:/data?split=a&camera=image_03", "camera: expected it with drive= only"),
@@ -81,7 +98,14 @@ def test_a_bag_needs_its_two_clouds(bag):
         ("void:/data?points=151", "points: expected one of 150, 500, 1500, got 151"),
         ("bag:/data?points=/a&gt_points=/b&truth_scale=half", "truth_scale: expected a number"),
         ("bag:/data?points=/a&gt_points=/b&limit=-1", "limit: expected a whole number"),
-        ("bag:/data?beams=4", "expected keys camera, points"),
+        ("bag:/data?cloud=/a", "expected keys camera, image"),
+        ("bag:/data?truth=stereo", "expected truth=stereo and right=CAMERA together"),
+        ("bag:/data?truth=lidar", "expected truth=stereo and right=CAMERA together"),
+        ("bag:/data?right=/b&gt_points=/a", "expected one of gt_points, truth_npz and truth=stereo, got several"),
+        ("bag:/data?truth_npz=/a&truth_scale=0.5", "truth_scale: expected it with the topic of a cloud only"),
+        ("bag:/data?T_camera_lidar=1,2,3", "T_camera_lidar: expected x,y,z,qx,qy,qz,qw"),
+        ("bag:/data?T_base_camera=0,0,0,0,0,0,0", "T_base_camera: .*unit quaternion"),
+        ("bag:/data?rectified=1", "rectified: expected yes or no"),
     ],
 )
 def test_a_wrong_url_is_refused_with_what_would_be_right(url, message):
@@ -92,8 +116,10 @@ def test_a_wrong_url_is_refused_with_what_would_be_right(url, message):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("beams=4&random=5", "one of beams, random and grid, got beams and random"),
+        ("beams=4&random=5", "one of beams, random, grid, tof, single, got beams and random"),
         ("beams=5", "divisor of 64"),
+        ("tof=5", "tof: expected 4 or 8 zones"),
+        ("single=1", "single: expected yes or no"),
         ("grid=0", "sparse pattern grid: expected at least 1"),
         ("seed=1", "seed: expected it with random="),
         ("hold_out=maybe", "hold_out: expected yes or no"),

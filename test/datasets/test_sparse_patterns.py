@@ -11,12 +11,14 @@ from mono_depth_ros.datasets.sparse_patterns import (
     PatternedSamples,
     SparsePattern,
     apply_pattern,
+    central_point,
     depth_points,
     grid_points,
     hold_out_input,
     points_by_elevation,
     points_in_view,
     random_points,
+    zone_points,
 )
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
@@ -159,3 +161,29 @@ def test_patterned_samples_have_the_length_and_order_of_the_samples():
 def test_impossible_patterns_are_refused(kind, amount):
     with pytest.raises(ConfigError, match="sparse pattern"):
         SparsePattern(kind, amount)
+
+
+def test_a_matrix_of_zones_reports_one_depth_per_zone_at_its_centre():
+    # 12 x 8 pixels: zones of 2 px in columns 2 to 9.
+    camera = PinholeCamera(12, 8, 10.0, 10.0, 5.5, 3.5)
+    depth_m = np.full((8, 12), 6.0, np.float32)
+    depth_m[:2, 2:4] = [[2.0, 3.0], [4.0, 5.0]]  # the first zone: lower quartile 2.75
+    depth_m[:, 10:] = 1.0  # outside the square
+    depth_m[6:, 8:10] = np.nan  # the last zone has nothing
+    points_m = zone_points(depth_points(depth_m, camera), camera, 4)
+    assert points_m.shape == (15, 3) and points_m.dtype == np.float32
+    np.testing.assert_allclose(points_m[:, 2], [2.75] + [6.0] * 14)
+    np.testing.assert_allclose(points_m[0], [(2.5 - 5.5) / 10 * 2.75, (0.5 - 3.5) / 10 * 2.75, 2.75])
+    assert zone_points(np.empty((0, 3), np.float32), camera, 8).shape == (0, 3)
+
+
+def test_a_single_point_is_the_one_nearest_the_middle():
+    camera = PinholeCamera(12, 8, 10.0, 10.0, 5.5, 3.5)
+    points_m = np.array([[1.0, 0.0, 5.0], [0.1, 0.1, 7.0], [-2.0, 0.0, 4.0]], np.float32)
+    np.testing.assert_array_equal(central_point(points_m, camera), points_m[1:2])
+    assert len(central_point(points_m[:0], camera)) == 0
+
+
+def test_a_matrix_has_four_or_eight_zones():
+    with pytest.raises(ConfigError, match="tof: expected 4 or 8 zones along a side, got 16"):
+        SparsePattern("tof", 16)

@@ -141,3 +141,21 @@ def test_a_name_that_is_no_time_is_refused(tmp_path):
     path.write_text(path.read_text().replace(STAMPS[0], "first"))
     with pytest.raises(DataError, match=r"first\.png: expected a name of seconds"):
         VoidSamples(tmp_path, 150)[0]
+
+
+def test_context_is_the_neighbour_in_the_sequence_whether_listed_or_not(tmp_path):
+    data = write_release(tmp_path)
+    later = "1552097919.4"  # not in any list
+    write_png(data / "image" / f"{later}.png", colours(3, 4, 9))
+    write_text(data / "absolute_pose" / f"{later}.txt", POSE.replace("0 0 1 3", "0 0 1 3.5"))
+    samples = VoidSamples(tmp_path, 150)
+    after = samples.context(1, 1)
+    np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 9))
+    assert after.stamp_ns == 1_552_097_919_400_000_000
+    np.testing.assert_allclose(after.T_context_sample[:3, 3], [0.0, 0.0, -0.5])
+    assert samples.context(0, -1) is None and samples.context(0, 3) is None
+    np.testing.assert_array_equal(samples.context(0, 2).image_rgb, colours(3, 4, 9))
+    (data / "absolute_pose" / f"{later}.txt").unlink()
+    assert samples.context(1, 1) is None
+    with pytest.raises(IndexError):
+        samples.context(2, 1)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.messages.point_clouds import FLOAT32, decode_xyz, organized_cloud_fields, xyz_cloud_fields
+from mono_depth_ros.messages.point_clouds import (
+    FLOAT32,
+    decode_timed_points,
+    decode_xyz,
+    organized_cloud_fields,
+    xyz_cloud_fields,
+)
 
 POINTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [-1, -2, -3], [0, 0.5, 0.25], [10, 20, 30]], np.float32)
 DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
@@ -158,3 +164,61 @@ def test_a_list_of_positions_reads_back_as_written():
 def test_a_list_of_positions_is_refused_where_it_is_none(points):
     with pytest.raises(DataError, match="points_m: expected"):
         xyz_cloud_fields(points)
+
+
+STAMP_NS = 1_700_000_000_000_000_000
+
+
+def timed_cloud(name, element, times, points=POINTS[:2]):
+    layout = [*XYZ, (name, element, 12)]
+    message = cloud(layout, 20, points=points)
+    data = np.frombuffer(message.data, np.uint8).copy()
+    for place, time in enumerate(times):
+        raw = np.array([time], np.dtype(element)).tobytes()
+        data[place * 20 + 12 : place * 20 + 12 + len(raw)] = np.frombuffer(raw, np.uint8)
+    return SimpleNamespace(**{**vars(message), "data": data.tobytes()})
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "times"),
+    [
+        ("t", "u4", [0, 50_000_000]),  # ns after the stamp
+        ("offset_time", "u4", [0, 50_000_000]),
+        ("time", "f4", [0.0, 0.05]),  # s after the stamp
+        ("timestamp", "f8", [1.7e9, 1.7e9 + 0.05]),  # a clock in s
+        ("timestamp", "f8", [1.7e18, 1.7e18 + 5e7]),  # a clock in ns
+    ],
+)
+def test_times_of_points_are_seconds_after_the_stamp(name, element, times):
+    points = decode_timed_points(timed_cloud(name, element, times), STAMP_NS)
+    np.testing.assert_allclose(points.offsets_s, [0.0, 0.05], atol=1e-6)
+    assert np.array_equal(points.points_m, POINTS[:2])
+
+
+def test_times_before_the_stamp_are_negative():
+    points = decode_timed_points(timed_cloud("time", "f4", [-0.1, 0.0]), STAMP_NS)
+    np.testing.assert_allclose(points.offsets_s, [-0.1, 0.0], atol=1e-7)
+
+
+def test_points_that_are_dropped_take_their_times_with_them():
+    points = np.array([[np.nan, 0, 0], [1, 2, 3]], np.float32)
+    found = decode_timed_points(timed_cloud("t", "u4", [7, 9], points), STAMP_NS)
+    np.testing.assert_allclose(found.offsets_s, [9e-9])
+
+
+def test_clouds_without_times_or_with_times_to_be_ignored_have_none():
+    assert decode_timed_points(cloud(XYZ, 12), STAMP_NS).offsets_s is None
+    assert decode_timed_points(timed_cloud("t", "u4", [0, 5]), STAMP_NS, "none").offsets_s is None
+
+
+def test_a_named_field_has_to_be_there():
+    with pytest.raises(DataError, match="expected a field 'stamp' with times, got x, y, z, t"):
+        decode_timed_points(timed_cloud("t", "u4", [0, 5]), STAMP_NS, "stamp")
+    found = decode_timed_points(timed_cloud("stamp", "f4", [0, 0.5]), STAMP_NS, "stamp")
+    np.testing.assert_allclose(found.offsets_s, [0.0, 0.5])
+
+
+@pytest.mark.parametrize("times", [[0.0, 50_000.0], [0.0, np.nan], [0.0, 1e9]])
+def test_times_in_another_unit_are_refused(times):
+    with pytest.raises(DataError, match="point cloud field time: expected times within 1 s of the stamp"):
+        decode_timed_points(timed_cloud("time", "f4", times), STAMP_NS)
