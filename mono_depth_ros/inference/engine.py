@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an exported dial graph with ONNX Runtime, and holds it to its contract."""
+"""Runs an exported graph with ONNX Runtime, and holds it to its contract."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
-from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, load_contract, sha256_hex
+from mono_depth_ros.inference.contract import DIAL, MODEL_FILE, ModelContract, load_contract, sha256_hex
+from mono_depth_ros.inference.image_graph import ImageGraph
 
 MAX_MODEL_BYTES = 2 << 30
 _INPUTS = {"rgb": ("tensor(uint8)", 4), "points_bvu": ("tensor(int64)", 2), "points_depth_m": ("tensor(float)", 1)}
 
 
 class OnnxEngine:
-    """One dial graph, ready to run.
+    """One model, ready to run: a dial graph, or a depth network of others made to behave like one.
 
     Args:
         model_dir: folder with model.onnx and model.json.
@@ -41,10 +42,12 @@ class OnnxEngine:
         intra_op_threads: int = 0,
     ) -> None:
         self.contract: ModelContract = load_contract(model_dir)
-        content = _read_checked(model_dir / MODEL_FILE, self.contract)
-        self._session = _open_session(content, model_dir / MODEL_FILE, _available(providers), intra_op_threads)
-        _check_signature(self._session, model_dir / MODEL_FILE, self.contract)
-        self.provider: str = self._session.get_providers()[0]
+        path = model_dir / MODEL_FILE
+        content = read_checked(path, self.contract.onnx_sha256)
+        session = open_session(content, path, providers, intra_op_threads)
+        dial = self.contract.kind == DIAL
+        self._graph = DialGraph(session, self.contract, path) if dial else ImageGraph(session, self.contract, path)
+        self.provider: str = session.get_providers()[0]
         self.provider_note = "" if self.provider == providers[0] else f"asked for {providers[0]}, runs {self.provider}"
 
     def infer(
@@ -56,27 +59,28 @@ class OnnxEngine:
         """Depth of a batch of images, each completed if it has a point and predicted if not.
 
         Args:
-            rgb: uint8 [B, H, W, 3] at network resolution.
+            rgb: uint8 [B, H, W, 3] at network resolution (``pipeline.fit_to_network``).
             points_bvu: int64 [N, 3]: index in the batch, row, column.
             points_depth_m: float32 [N], in the network's normalised metres; entries <= 0 are padding.
 
         Returns:
-            float32 [B, H, W], the network's normalised metres.
+            float32 [B, H, W], the network's normalised metres; for a network of relative inverse depth, right up to
+            an unknown factor where there is no point.
 
         Raises:
             DataError: if a shape, type or index is not as above.
             ModelContractError: if the graph fails on them all the same.
         """
         self._check_arrays(rgb, points_bvu, points_depth_m)
-        feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
         try:
-            (depth_m,) = self._session.run(["depth_m"], feeds)
+            return self._graph.run(rgb, points_bvu, points_depth_m)
+        except ModelContractError:
+            raise
         except Exception as error:  # ONNX Runtime raises many private types.
             raise ModelContractError(
                 f"model {self.contract.name}: expected it to run on {len(rgb)} images and {len(points_depth_m)} "
                 f"points, got: {str(error).splitlines()[0]}"
             ) from error
-        return np.asarray(depth_m, np.float32)
 
     def warm_up(self) -> None:
         """One run with and one without points, so that the first image of a drive does not wait for allocations."""
@@ -85,9 +89,13 @@ class OnnxEngine:
         self.infer(rgb, np.zeros((1, 3), np.int64), np.ones(1, np.float32))
 
     def _check_arrays(self, rgb: npt.NDArray[Any], points_bvu: npt.NDArray[Any], depth_m: npt.NDArray[Any]) -> None:
-        size = (self.contract.height_px, self.contract.width_px, 3)
-        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != size:
-            raise DataError(f"rgb: expected uint8 [B, {size[0]}, {size[1]}, 3], got {rgb.dtype} {list(rgb.shape)}")
+        image = self.contract.image
+        height, width = self.contract.height_px, self.contract.width_px
+        if image is not None and image.dynamic_size and rgb.ndim == 4:
+            step = image.size_multiple
+            height, width = (max(step, side // step * step) for side in rgb.shape[1:3])
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (height, width, 3):
+            raise DataError(f"rgb: expected uint8 [B, {height}, {width}, 3], got {rgb.dtype} {list(rgb.shape)}")
         if points_bvu.dtype != np.int64 or points_bvu.ndim != 2 or points_bvu.shape[1] != 3:
             raise DataError(f"points_bvu: expected int64 [N, 3], got {points_bvu.dtype} {list(points_bvu.shape)}")
         if depth_m.dtype != np.float32 or depth_m.shape != points_bvu.shape[:1]:
@@ -100,8 +108,39 @@ class OnnxEngine:
             raise DataError(f"points_bvu: expected cells inside [B, H, W] = {list(rgb.shape[:3])}, got some outside")
 
 
-def _read_checked(path: Path, contract: ModelContract) -> bytes:
-    """The file's bytes, if they are those that the contract was written for."""
+class DialGraph:
+    """The graph of docs/data_flow.md: it takes points itself.
+
+    Args:
+        session: of ONNX Runtime.
+        contract, path: that it is held to, and what to name in an error.
+
+    Raises:
+        ModelContractError: if inputs or outputs are others.
+    """
+
+    def __init__(self, session: Any, contract: ModelContract, path: Path) -> None:
+        _check_signature(session, path, contract)
+        self._session = session
+
+    def run(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        points_bvu: npt.NDArray[np.int64],
+        points_depth_m: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """As OnnxEngine.infer, for arrays that are as they should be."""
+        feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
+        (depth_m,) = self._session.run(["depth_m"], feeds)
+        return np.asarray(depth_m, np.float32)
+
+
+def read_checked(path: Path, onnx_sha256: str) -> bytes:
+    """The file's bytes, if they are those that the contract was written for.
+
+    Raises:
+        ModelContractError: if it cannot be read, is too large, or is another file.
+    """
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise ModelContractError(f"{path}: expected at most {MAX_MODEL_BYTES} bytes, got {path.stat().st_size}")
@@ -109,9 +148,9 @@ def _read_checked(path: Path, contract: ModelContract) -> bytes:
     except OSError as error:
         raise ModelContractError(f"{path}: cannot be read: {error}") from None
     digest = sha256_hex(content)
-    if digest != contract.onnx_sha256:
+    if digest != onnx_sha256:
         raise ModelContractError(
-            f"{path}: expected sha256 {contract.onnx_sha256} (from model.json), got {digest}; the file is damaged or "
+            f"{path}: expected sha256 {onnx_sha256} (from model.json), got {digest}; the file is damaged or "
             "belongs to another contract: copy both files again or export again"
         )
     return content
@@ -130,15 +169,21 @@ def _available(providers: Sequence[str]) -> list[str]:
     return usable
 
 
-def _open_session(content: bytes, path: Path, providers: list[str], intra_op_threads: int) -> Any:
-    """Opens the graph from memory: a graph that refers to other files on this machine cannot be opened so."""
+def open_session(content: bytes, path: Path, providers: Sequence[str], intra_op_threads: int = 0) -> Any:
+    """Opens a graph from memory: one that refers to other files on this machine cannot be opened so.
+
+    Raises:
+        ModelContractError: if ONNX Runtime cannot.
+        ConfigError: if none of the providers exists here.
+    """
     import onnxruntime
 
+    usable = _available(providers)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(content, options, providers=providers)
+        return onnxruntime.InferenceSession(content, options, providers=usable)
     except Exception as error:  # ONNX Runtime raises many private types; all of them mean "not a model we can run".
         raise ModelContractError(f"{path}: ONNX Runtime cannot open it: {str(error).splitlines()[0]}") from None
 

@@ -116,7 +116,7 @@ def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelCo
 
     The whole image stays in view; the pixel aspect changes where the ratio of sides does, which the intrinsics tell.
     """
-    width, height = contract.width_px, contract.height_px
+    width, height = network_size(camera, contract)
     resized_camera = camera.resized(width, height)
     shrinks = width * height < camera.width_px * camera.height_px
     resized = image_rgb
@@ -124,6 +124,20 @@ def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelCo
         resized = cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     ratio = 1.0 if contract.trained_fx_px is None else resized_camera.fx_px / contract.trained_fx_px
     return FitToNetwork(np.ascontiguousarray(resized), resized_camera, ratio)
+
+
+def network_size(camera: PinholeCamera, contract: ModelContract) -> tuple[int, int]:
+    """Width and height of the image that the network is given.
+
+    A network of one size gets that; one of any size keeps the ratio of sides, with about as many pixels as the
+    contract says.
+    """
+    image = contract.image
+    if image is None or not image.dynamic_size:
+        return contract.width_px, contract.height_px
+    step, aspect = image.size_multiple, camera.width_px / camera.height_px
+    height = (contract.width_px * contract.height_px / aspect) ** 0.5
+    return max(step, round(height * aspect / step) * step), max(step, round(height / step) * step)
 
 
 def infer_depth(engine: Engine, fit: FitToNetwork, sparse: SparseDepth | None) -> DepthMap:

@@ -30,7 +30,7 @@ def test_a_contract_survives_writing_and_reading(tmp_path):
         ({"height_px": True}, "height_px: expected a whole number, got True"),
         ({"width_px": "64"}, "width_px: expected a whole number"),
         ({"schema_version": 2}, "schema_version: expected 1, got 2"),
-        ({"kind": "metric"}, "kind: expected 'dial'"),
+        ({"kind": "metric"}, "kind: expected one of dial, metric_depth, relative_inverse_depth"),
         ({"trained_fx_px": -1.0}, "trained_fx_px: expected > 0"),
         ({"max_depth_m": 0.05}, "depth limits"),
         ({"onnx_sha256": "abc"}, "onnx_sha256: expected 64"),
