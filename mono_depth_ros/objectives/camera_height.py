@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.objectives.projection import full_precision, known_depth, ray_map
+from mono_depth_ros.objectives.projection import known_depth, ray_map
 
 # Width of the weights in log distance, fit after fit: wide enough for a first plane that is a bit tilted, narrow
 # enough at the end that a kerb does not raise a road.
@@ -118,20 +118,20 @@ def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor) -> tuple[Tensor
     Returns:
         Unit vector down, -n, [B, 3]; and weights [B, 1, H, W] in 0..1.
     """
-    fits = candidates.to(points_m.dtype)
+    fits = candidates.double()
     height = -(points_m * up).sum(1, keepdim=True)
     middle = torch.where(candidates, height, torch.nan).flatten(1).nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-6)
-    points = points_m / middle[:, None, None, None]  # the same fit at every scale of the depth
-    m = -up.flatten(1)
+    points = (points_m / middle[:, None, None, None]).double()  # the same fit at every scale of the depth
+    m = -up.flatten(1).double()
     ridge = 1e-9 * torch.eye(3, dtype=torch.float64, device=points.device)
     for width in _WIDTHS:
         ratio = (points * m[..., None, None]).sum(1, keepdim=True)  # 1 on the plane
         residual = torch.log(torch.where(candidates, ratio, torch.ones_like(ratio)).clamp_min(1e-6))
         fits = candidates / (1.0 + (residual / width).square())
         flat, weight = points.flatten(2), fits.flatten(2)
-        moment = ((flat * weight) @ flat.transpose(1, 2)).double() / flat.shape[-1] + ridge
-        m = torch.linalg.solve(moment, (flat * weight).sum(2).double() / flat.shape[-1]).to(points)
-    return torch.nn.functional.normalize(m, dim=1), fits
+        moment = (flat * weight) @ flat.transpose(1, 2) / flat.shape[-1] + ridge
+        m = torch.linalg.solve(moment, (flat * weight).sum(2) / flat.shape[-1])
+    return torch.nn.functional.normalize(m, dim=1).to(points_m), fits.to(points_m)
 
 
 def camera_height_loss(
@@ -162,7 +162,7 @@ def camera_height_loss(
     points = depth * ray_map(K, depth)
     prior = points.new_tensor([[0.0, -1.0, 0.0]]).expand(len(points), 3) if up_camera is None else up_camera.to(points)
     prior = torch.nn.functional.normalize(prior, dim=1)
-    with torch.no_grad(), full_precision(points):
+    with torch.no_grad():
         candidates = _candidates(points, known, prior[..., None, None], options)
         down, weight = _fit_plane(points, candidates, prior[..., None, None])
         ground = weight > 0.5

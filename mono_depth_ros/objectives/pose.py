@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor
 
-from mono_depth_ros.objectives.projection import at_least_float32, full_precision
+from mono_depth_ros.objectives.projection import at_least_float32
 
 
 def rotation_from_euler(angles_rad: Tensor) -> Tensor:
@@ -45,7 +45,12 @@ def pose_matrix(vector: Tensor) -> Tensor:
 def invert_pose(T_a_b: Tensor) -> Tensor:
     """T_b_a of rigid motions, float [..., 4, 4]: the transposed rotation and -R^T t."""
     T_a_b = at_least_float32(T_a_b)
-    with full_precision(T_a_b):
-        rotation = T_a_b[..., :3, :3].transpose(-1, -2)
-        upper = torch.cat([rotation, -rotation @ T_a_b[..., :3, 3:]], dim=-1)
-    return torch.cat([upper, T_a_b[..., 3:, :]], dim=-2)
+    rotation = T_a_b[..., :3, :3].transpose(-1, -2)
+    translation = -(rotation * T_a_b[..., None, :3, 3]).sum(-1, keepdim=True)
+    return torch.cat([torch.cat([rotation, translation], dim=-1), T_a_b[..., 3:, :]], dim=-2)
+
+
+def compose(T_a_b: Tensor, T_b_c: Tensor) -> Tensor:
+    """T_a_c = T_a_b @ T_b_c, float [..., 4, 4], in float32 whatever autocast and TF32 do to matrix products."""
+    T_a_b, T_b_c = at_least_float32(T_a_b), at_least_float32(T_b_c)
+    return (T_a_b[..., :, :, None] * T_b_c[..., None, :, :]).sum(-2)

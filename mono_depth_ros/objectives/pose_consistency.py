@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.objectives.pose import invert_pose
-from mono_depth_ros.objectives.projection import at_least_float32, full_precision
+from mono_depth_ros.objectives.pose import compose, invert_pose
+from mono_depth_ros.objectives.projection import at_least_float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,9 @@ def motion_of_camera_0(T_context_target: Tensor, T_rig_camera: Tensor) -> Tensor
         float32 (float64 of float64) [B, N, 4, 4]; all equal when the cameras are rigidly joined.
     """
     motion = at_least_float32(T_context_target)
-    with full_precision(motion):
-        rig = T_rig_camera.to(motion).expand_as(motion)
-        T_0_j = invert_pose(rig[:, :1]) @ rig
-        return T_0_j @ motion @ invert_pose(T_0_j)
+    rig = T_rig_camera.to(motion).expand_as(motion)
+    T_0_j = compose(invert_pose(rig[:, :1]), rig)
+    return compose(compose(T_0_j, motion), invert_pose(T_0_j))
 
 
 def pose_consistency_loss(

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mono_depth_ros.objectives.pose import invert_pose, pose_matrix  # noqa: E402
+from mono_depth_ros.objectives.pose import compose, invert_pose, pose_matrix  # noqa: E402
 from mono_depth_ros.objectives.projection import (  # noqa: E402
     depth_from_inverse,
     known_depth,
@@ -25,7 +25,9 @@ def test_pose_matrices_and_inverses_are_the_original_ones(original) -> None:
     matrix = pose_matrix(_double(numbers["pose_vec"]))
     torch.testing.assert_close(matrix, _double(numbers["pose_mat44__f64"]), rtol=0, atol=1e-12)
     torch.testing.assert_close(invert_pose(matrix), _double(numbers["pose_mat44_inv__f64"]), rtol=0, atol=1e-12)
-    torch.testing.assert_close(matrix[:4] @ matrix[4:], _double(numbers["pose_compose__f64"]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        compose(matrix[:4], matrix[4:]), _double(numbers["pose_compose__f64"]), rtol=0, atol=1e-12
+    )
 
 
 def test_a_quarter_turn_about_each_axis_by_hand() -> None:
@@ -48,9 +50,9 @@ def test_inverse_undoes_any_pose_and_both_have_right_gradients() -> None:
 def test_poses_of_half_precision_are_computed_in_float32() -> None:
     vector = torch.tensor([[1.0, 2.0, 3.0, 0.1, 0.2, 0.3]], dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        matrix = invert_pose(pose_matrix(vector))
+        matrix = compose(pose_matrix(vector), invert_pose(pose_matrix(vector)))
     assert matrix.dtype == torch.float32
-    torch.testing.assert_close(matrix, invert_pose(pose_matrix(vector.float())), rtol=0, atol=0)
+    torch.testing.assert_close(matrix, torch.eye(4)[None], rtol=0, atol=1e-6)
 
 
 def test_points_and_pixels_are_the_original_ones(original) -> None:
@@ -85,6 +87,16 @@ def test_points_behind_the_camera_have_no_pixel_where_the_original_gives_them_on
     theirs = (_double(numbers["behind_project__f64"]).permute(0, 3, 1, 2) + 1) / 2 * (size - 1)
     blended = (theirs > -1) & (theirs < size)  # within a pixel of the image, so mixed into it
     assert blended.all(1, keepdim=True)[~seen.in_front].any()
+
+
+def test_inside_is_between_the_outermost_pixel_centres() -> None:
+    points = torch.zeros(1, 3, 3, 7)
+    points[0, 2] = 1.0
+    points[0, 0] = torch.tensor([-0.1, 0.0, 0.1, 4.9, 5.0, 5.1, 2.0])
+    points[0, 1] = torch.tensor([[-0.1], [2.0], [2.1]])
+    points[0, 2, 1, 6] = -1.0
+    inside = move_and_project(points, torch.eye(4)[None], torch.eye(3)[None]).inside(3, 6)
+    assert inside[0, 0].tolist() == [[False] * 7, [False, True, True, True, True, False, False], [False] * 7]
 
 
 def test_depth_from_inverse_is_the_original_one_above_its_clamp(original) -> None:

