@@ -2,16 +2,22 @@
 """`mono-depth dropout-curve`: how the depth of one model degrades as its LiDAR fades."""
 
 import argparse
+import datetime
+import operator
+import shlex
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mono_depth_ros.cli.data_url import is_url
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mono_depth_ros.datasets.scan_history import ImageWithScans
     from mono_depth_ros.evaluation.dropout_curve import CurvePoint, DropoutCurve, Finding
     from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
+    from mono_depth_ros.evaluation.sample_history import FadingInput
     from mono_depth_ros.inference.pipeline import Engine
 
 _HEADINGS = {
@@ -25,14 +31,20 @@ _HEADINGS = {
 _FILE_WIDTH = 140
 
 _EPILOG = """\
-The dense scan of an image is its truth, and, made worse, its input: fewer beams, random points, old scans with and
-without motion compensation, lost packets, wrong calibration. A part of its pixels is scored and never an input, the
-same for every value. Writes dropout_curve.json, dropout_curve.csv and dropout_curve.png, and warns where completion is
-worse than prediction, or where added points make it worse by more than 2 %. See docs/evaluation.md.
+The dense scan of an image is made worse: fewer beams, random points, old scans with and without motion compensation,
+lost packets, wrong calibration. A part of its pixels is scored and never an input, the same for every value. Writes
+dropout_curve.json, dropout_curve.csv and dropout_curve.png, and warns where completion is worse than prediction, or
+where added points make it worse by more than 2 %. See docs/evaluation.md.
+
+A bag is given by its path and --points-dense. Any other data set is given by its URL (docs/datasets.md): the points of
+a sample are its scan, the truth is what is scored; samples without points, or all with --scan truth, get 64 beams drawn
+from their truth. Old scans need samples that follow each other within 0.3 s, carried ones also poses.
 
 examples:
   mono-depth dropout-curve --data drive --camera /camera_02 --points-dense /lidar/points --out out/curve
   mono-depth dropout-curve --model models/mine --data drive --points-dense /lidar/points --out out/curve --limit 5
+  mono-depth dropout-curve --data 'nyu:/data/nyudepthv2?split=val' --max-depth-m 10 --out out/curve
+  mono-depth dropout-curve --data 'bag:out/street?points=none&gt_points=/truth/depth' --out out/curve
 """
 
 
@@ -41,19 +53,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "dropout-curve",
         help="how the depth of a model degrades as its LiDAR fades",
-        description="Measures one model, and methods without learning, while the LiDAR of a drive fades.",
+        description="Measures one model, and methods without learning, while the LiDAR of a data set fades.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
-    parser.add_argument("--data", required=True, type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
-    parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
-    parser.add_argument("--points-dense", required=True, metavar="TOPIC", help="dense scan (PointCloud2)")
-    parser.add_argument("--odom", metavar="TOPIC", help="carries old scans to the image stamp; default: the only one")
+    parser.add_argument("--data", required=True, metavar="URL", help="data set, or path of a bag (folder, .mcap, .db3)")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the curve is written")
-    parser.add_argument(
-        "--truth-scale", type=float, default=0.5, help="size of the truth's grid relative to the image (default: 0.5)"
-    )
     parser.add_argument("--max-depth-m", type=float, default=80.0, help="farthest truth that counts (default: 80)")
     parser.add_argument(
         "--reference-beams", type=int, default=16, help="beams in the sweeps of age, loss, calibration (default: 16)"
@@ -64,47 +70,120 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--limit", type=int, metavar="N", help="the first N images with old enough scans only")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider; may be repeated")
+    bag = parser.add_argument_group("for a plain path of a bag")
+    bag.add_argument("--points-dense", metavar="TOPIC", help="dense scan (PointCloud2)")
+    bag.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
+    bag.add_argument("--odom", metavar="TOPIC", help="carries old scans to the image stamp; default: the only one")
+    bag.add_argument("--truth-scale", type=float, help="size of the truth's grid relative to the image (default: 0.5)")
+    url = parser.add_argument_group("for a URL")
+    url.add_argument(
+        "--scan", choices=("points", "truth"), help="what fades (default: points, and truth where there are none)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, writes the files, prints the table and the warnings; returns the exit code."""
-    from mono_depth_ros.datasets.bag_topics import find_topics
-    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-    from mono_depth_ros.datasets.scan_history import ImagesWithScans
     from mono_depth_ros.evaluation.dropout_curve import where_completion_stops_helping
     from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
-    from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.share import model_path
 
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
+    _refuse_mixed(args)
     engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
-    with Rosbag2Reader(args.data) as bag:
-        topics = find_topics(bag.types, args.camera, args.points_dense, args.odom)
-        plan = FadingPlan(
-            max_depth_m=args.max_depth_m,
-            truth_scale=args.truth_scale,
-            seed=args.seed,
-            reference_beams=args.reference_beams,
-            max_age_s=args.max_age_s,
-            carries=topics.odometry is not None,
-        )
-        images = ImagesWithScans(bag, topics, plan.ages_s(), limit=args.limit)
-        expected = min(bag.counts[topics.image], args.limit or bag.counts[topics.image])
-        curve = _with_progress(images, engine, plan, expected)
-    findings = where_completion_stops_helping(curve)
-    protocol = _protocol(args, topics.camera, plan, curve, images.skipped)
-    written = write_dropout_curve(args.out, curve, findings, protocol)
-    _print_table(curve, protocol["title"])
+    measured = _measure_samples(args, engine) if is_url(args.data) else _measure_bag(args, engine)
+    findings = where_completion_stops_helping(measured.curve)
+    protocol = _protocol(args, measured)
+    written = write_dropout_curve(args.out, measured.curve, findings, protocol)
+    _print_table(measured.curve, protocol["title"])
+    for sweep, reason in measured.left_out.items():
+        print(f"no sweep of {sweep}: {reason}")
     _print_findings(findings)
     print("\n".join(str(path) for path in written))
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A curve and how it came about."""
+
+    curve: "DropoutCurve"
+    plan: "FadingPlan"
+    source: dict[str, Any]
+    skipped: int
+    left_out: dict[str, str]
+
+
+def _refuse_mixed(args: argparse.Namespace) -> None:
+    bag_only = {"--points-dense": args.points_dense, "--camera": args.camera, "--odom": args.odom}
+    bag_only["--truth-scale"] = args.truth_scale
+    if is_url(args.data):
+        if given := [name for name, value in bag_only.items() if value is not None]:
+            raise ConfigError(f"--data {args.data}: expected keys in the URL, got the option(s) {', '.join(given)}")
+    elif args.scan is not None:
+        raise ConfigError(f"--scan: expected it with a URL only, got the path {args.data}")
+    elif args.points_dense is None:
+        raise ConfigError(f"--points-dense: expected the topic of the dense scan in {args.data}, got none")
+
+
+def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
+    """The scans of a bag, each at its own stamp, carried by its odometry."""
+    from mono_depth_ros.datasets.bag_topics import find_topics
+    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+    from mono_depth_ros.datasets.scan_history import ImagesWithScans
+    from mono_depth_ros.evaluation.sample_history import FadingInput
+
+    with Rosbag2Reader(Path(args.data)) as bag:
+        topics = find_topics(bag.types, args.camera, args.points_dense, args.odom)
+        carries = topics.odometry is not None
+        plan = _plan(args, args.max_age_s, carries)
+        images = ImagesWithScans(bag, topics, plan.ages_s(), limit=args.limit)
+        expected = min(bag.counts[topics.image], args.limit or bag.counts[topics.image])
+        curve = _with_progress((FadingInput(image) for image in images), engine, plan, expected)
+    left_out = {} if carries else {"age_carried": "the bag has no odometry"}
+    if plan.max_age_s == 0:
+        left_out = {"age_carried, age_as_is": "--max-age-s 0"}
+    source = {"data": Path(args.data).name, "camera": topics.camera, "points_dense": args.points_dense}
+    return _Measured(curve, plan, source, images.skipped, left_out)
+
+
+def _measure_samples(args: argparse.Namespace, engine: "Engine") -> _Measured:
+    """The samples of a URL, whose points or truth stand for the scan."""
+    from mono_depth_ros.datasets.open_dataset import open_dataset
+    from mono_depth_ros.evaluation.sample_history import SampleHistory, known_history
+
+    samples = open_dataset(args.data)
+    expected = min(operator.length_hint(samples), args.limit or sys.maxsize)
+    history = known_history(samples)
+    plan = _plan(args, args.max_age_s if history.has_past else 0.0, history.has_poses)
+    images = SampleHistory(history.samples, plan.ages_s(), args.scan == "truth", args.limit)
+    curve = _with_progress(images, engine, plan, expected)
+    left_out = {}
+    if plan.max_age_s == 0:
+        left_out = {"age_carried, age_as_is": history.reason or "--max-age-s 0"}
+    elif not history.has_poses:
+        left_out = {"age_carried": history.reason}
+    source = {"data": args.data, "camera": "", "scan": args.scan or "points, truth where there are none"}
+    return _Measured(curve, plan, source, images.skipped, left_out)
+
+
+def _plan(args: argparse.Namespace, max_age_s: float, carries: bool) -> "FadingPlan":
+    from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
+
+    return FadingPlan(
+        max_depth_m=args.max_depth_m,
+        truth_scale=0.5 if args.truth_scale is None else args.truth_scale,
+        seed=args.seed,
+        reference_beams=args.reference_beams,
+        max_age_s=max_age_s,
+        carries=carries,
+    )
+
+
 def _with_progress(
-    images: "Iterable[ImageWithScans]", engine: "Engine", plan: "FadingPlan", expected: int
+    images: "Iterable[FadingInput]", engine: "Engine", plan: "FadingPlan", expected: int
 ) -> "DropoutCurve":
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -113,24 +192,22 @@ def _with_progress(
     values = sum(len(sweep.values) for sweep in plan.sweeps())
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         # At most so many: the first images of a drive have no old scans.
-        task = progress.add_task("scoring", total=expected * values)
+        task = progress.add_task("scoring", total=expected * values or None)
         return measure_dropout_curve(images, engine, plan, lambda: progress.advance(task))
 
 
-def _protocol(
-    args: argparse.Namespace, camera: str, plan: "FadingPlan", curve: "DropoutCurve", skipped: int
-) -> dict[str, Any]:
-    from mono_depth_ros.evaluation.evaluate import ScoringPolicy
+def _protocol(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:
+    from mono_depth_ros.evaluation.dropout_curve import scoring_protocol
 
+    plan, curve, source = measured.plan, measured.curve, measured.source
+    where = f"{source['data']} {source['camera']}".strip()
     return {
-        "title": f"{args.model} on {args.data.name} {camera}: {curve.images} images, {curve.truth_pixels} pixels",
+        "title": f"{args.model} on {where}: {curve.images} images, {curve.truth_pixels} pixels",
         "model": args.model,
-        "data": args.data.name,
-        "camera": camera,
-        "points_dense": args.points_dense,
+        **source,
         "truth_scale": plan.truth_scale,
         "max_depth_m": plan.max_depth_m,
-        "clipped_to_m": [ScoringPolicy(max_depth_m=plan.max_depth_m).min_depth_m, plan.max_depth_m],
+        "scoring": scoring_protocol(plan).to_dict(),
         "scored": "a random half of the cells with a point of an odd elevation bin; the same for every sweep and value",
         "input": "no input point falls into a scored cell",
         "beams": "64 equal bins between the lowest and highest elevation of each scan, evenly spaced bins kept",
@@ -138,8 +215,11 @@ def _protocol(
         "sectors": 180,
         "seed": plan.seed,
         "average": "per image, then over images",
-        "images_skipped": skipped,
+        "images_skipped": measured.skipped,
+        "sweeps_left_out": measured.left_out,
         "limit": args.limit,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "command": shlex.join(["mono-depth", *sys.argv[1:]]),
     }
 
 

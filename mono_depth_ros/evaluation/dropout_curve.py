@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the error of one model grows as its LiDAR fades, beside what needs no learning."""
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -22,7 +21,8 @@ from mono_depth_ros.evaluation.method_depths import (
     median_scale,
 )
 from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
-from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
+from mono_depth_ros.evaluation.protocols import PLAIN, Protocol, changed
+from mono_depth_ros.evaluation.sample_history import FadingInput
 from mono_depth_ros.evaluation.scoring import resampled, scaled_and_clipped
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
@@ -102,7 +102,7 @@ class Finding:
 
 
 def measure_dropout_curve(
-    images: Iterable[ImageWithScans],
+    images: Iterable[FadingInput],
     engine: Engine,
     plan: FadingPlan,
     on_value: Callable[[], None] | None = None,
@@ -125,11 +125,11 @@ def measure_dropout_curve(
         raise ModelContractError(
             f"model {engine.contract.name}: expected one that completes, got one that predicts only"
         )
-    protocol = dataclasses.replace(PLAIN, max_truth_m=plan.max_depth_m, clip_max_m=plan.max_depth_m)
+    protocol = scoring_protocol(plan)
     gathered = {(sweep.name, value): _Gathered() for sweep in plan.sweeps() for value in sweep.values}
     count = truth_pixels = without_truth = 0
-    for image in images:
-        fading = FadingImage(image, plan)
+    for given in images:
+        image, fading = given.image, FadingImage(given, plan)
         if not fading.held_out.cells.any():
             without_truth += 1
             continue
@@ -150,6 +150,11 @@ def measure_dropout_curve(
         for sweep in plan.sweeps()
     )
     return DropoutCurve(curves, count, truth_pixels, without_truth)
+
+
+def scoring_protocol(plan: FadingPlan) -> Protocol:
+    """How the held-out cells are scored."""
+    return changed(PLAIN, {"max_truth_m": plan.max_depth_m, "clip_max_m": plan.max_depth_m})
 
 
 def where_completion_stops_helping(curve: DropoutCurve) -> list[Finding]:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.bag_truth import scaled_camera
-from mono_depth_ros.datasets.scan_history import AgedScan, ImageWithScans
+from mono_depth_ros.datasets.scan_history import AgedScan
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.evaluation.sample_history import FadingInput
 from mono_depth_ros.evaluation.sensor_fading import (
     AZIMUTH_SECTORS,
     HeldOut,
@@ -56,7 +57,8 @@ class FadingPlan:
         truth_scale: size of the grid of truth relative to the image.
         seed: of everything random; each image draws by this and its stamp.
         reference_beams: of the scans in the sweeps of age, packet loss and calibration error.
-        max_age_s: longest age of a scan; images without a scan that long before them are left out.
+        max_age_s: longest age of a scan; images without a scan that long before them are left out. 0 leaves the
+            sweeps of age out.
         carries: whether there is odometry to carry old scans with; without, that sweep is left out.
 
     Raises:
@@ -87,11 +89,12 @@ class FadingPlan:
         beams = f"{self.reference_beams} beams"
         age = f"age of the scan [s], {beams}"
         carried = (Sweep(AGE_CARRIED, "LiDAR age, carried by odometry", age, self.ages_s(), 0),)
+        as_is = (Sweep(AGE_AS_IS, "LiDAR age, not compensated", age, self.ages_s(), 0),)
+        ages = (*(carried if self.carries else ()), *as_is) if self.max_age_s > 0 else ()
         return (
             Sweep(BEAMS, "beams", "beams of 64", (0, 1, 2, 4, 8, 16, 32, 64), 1),
             Sweep(POINTS, "random points", "points in view", (0, 1, 5, 50, 500, 5000), 1),
-            *(carried if self.carries else ()),
-            Sweep(AGE_AS_IS, "LiDAR age, not compensated", age, self.ages_s(), 0),
+            *ages,
             Sweep(PACKET_LOSS, "packet loss", f"sectors lost [%], {beams}", tuple(range(0, 100, 10)), -1),
             Sweep(ROTATION, "calibration: rotation", f"error [deg], {beams}", (0.0, 0.25, 0.5, 1.0, 1.5, 2.0), 0),
             Sweep(TRANSLATION, "calibration: translation", f"error [cm], {beams}", (0, 2, 5, 10, 15, 20), 0),
@@ -102,7 +105,7 @@ class FadingImage:
     """One image with its scored truth, and the points it has at each value of each sweep.
 
     Args:
-        image: with a scan for each of `plan.ages_s()`.
+        given: with a scan for each of `plan.ages_s()`.
         plan: what fades.
 
     Attributes:
@@ -110,15 +113,16 @@ class FadingImage:
         held_out: the scored cells, the same for every sweep and value; no input point falls into them.
     """
 
-    def __init__(self, image: ImageWithScans, plan: FadingPlan) -> None:
+    def __init__(self, given: FadingInput, plan: FadingPlan) -> None:
+        image = given.image
         self._image, self._plan = image, plan
         own = image.scans[0]
         self._bins = elevation_bins(own.points_lidar_m)
         self._points_camera_m = _seen_from_image(own, own.points_lidar_m)
-        self.truth_camera: PinholeCamera = scaled_camera(image.camera, plan.truth_scale)
+        self.truth_camera: PinholeCamera = given.truth_camera or scaled_camera(image.camera, plan.truth_scale)
         random = np.random.default_rng((plan.seed, image.stamp_ns % 2**63))
         self.held_out: HeldOut = hold_out(
-            self._points_camera_m, self._bins, self.truth_camera, plan.max_depth_m, random
+            self._points_camera_m, self._bins, self.truth_camera, plan.max_depth_m, random, given.truth_m
         )
         in_view = cells_of_points(self._allowed(self._points_camera_m), self.truth_camera)[0]
         self._drawn = random.permutation(in_view)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.geometry.camera import PinholeCamera, Points
+from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, rigid_from_quaternion
 from mono_depth_ros.geometry.sparse_depth import cells_of_points, project_points, sparse_to_dense
 
@@ -141,6 +141,7 @@ def hold_out(
     camera: PinholeCamera,
     max_depth_m: float,
     random: np.random.Generator,
+    truth_m: DepthMap | None = None,
 ) -> HeldOut:
     """Chooses the cells that are scored: a random half of those in which a point of an odd elevation bin falls.
 
@@ -150,16 +151,18 @@ def hold_out(
         points_camera_m: float32 [N, 3], the whole scan in the camera frame at the image stamp.
         bins: int64 [N], of the same points.
         camera: of the grid of truth.
-        max_depth_m: cells whose nearest point is farther are not scored.
+        max_depth_m: cells whose truth is farther are not scored.
         random: draws the half.
+        truth_m: float32 [h, w], on the camera's grid; None where the scan itself is the truth. Cells without truth are
+            not scored.
     """
-    nearest_m = sparse_to_dense(project_points(points_camera_m, camera))
+    nearest_m = truth_m if truth_m is not None else sparse_to_dense(project_points(points_camera_m, camera))
     between = project_points(points_camera_m[bins % 2 == 1], camera)  # -1 % 2 is 1, but such a point is never in view
     chosen = random.permutation(len(between))[: (len(between) + 1) // 2]
     cells = np.zeros(nearest_m.shape, bool)
     cells[between.rows[chosen], between.cols[chosen]] = True
     with np.errstate(invalid="ignore"):
-        cells &= nearest_m <= max_depth_m
+        cells &= (nearest_m > 0) & (nearest_m <= max_depth_m)
     return HeldOut(cells, nearest_m[cells])
 
 

@@ -67,6 +67,35 @@ def test_a_model_that_points_make_worse_is_warned_of(run, tmp_path, capsys, monk
     assert {"beams", "points", "packet_loss", "rotation"} <= {finding["sweep"] for finding in findings}
 
 
+def test_a_url_has_its_samples_points_as_scan_and_says_what_it_lacks(run, tmp_path, capsys):
+    url = f"bag:{tmp_path / 'bag'}?points={TRUTH_TOPIC}&gt_points={TRUTH_TOPIC}"
+    model = write_model(tmp_path / "other_model")
+    out = tmp_path / "url"
+    assert main(["dropout-curve", "--data", url, "--model", str(model), "--out", str(out), "--max-age-s", "0"]) == 0
+    content = json.loads((out / "dropout_curve.json").read_text())
+    assert content["images"] == 5 and set(content["sweeps"]) == {
+        "beams",
+        "points",
+        "packet_loss",
+        "rotation",
+        "translation",
+    }
+    assert content["protocol"]["sweeps_left_out"]
+    beams = {point["value"]: point["metrics"] for point in content["sweeps"]["beams"]["points"]}
+    assert beams[16]["nearest"]["abs_rel"] == pytest.approx(0.0, abs=1e-4)
+    assert "no sweep of age_carried, age_as_is" in capsys.readouterr().out
+
+
+def test_options_of_a_bag_and_of_a_url_are_not_mixed(run, tmp_path, capsys):
+    assert run("--scan", "truth") == 1
+    assert "--scan: expected it with a URL only" in capsys.readouterr().err
+    command = ["dropout-curve", "--out", str(tmp_path / "out"), "--data"]
+    assert main([*command, "nyu:/data", "--points-dense", "/points"]) == 1
+    assert "expected keys in the URL, got the option(s) --points-dense" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "bag")]) == 1
+    assert "--points-dense: expected the topic" in capsys.readouterr().err
+
+
 def test_errors_are_told_in_one_line(run, capsys, tmp_path):
     assert run("--limit", "0") == 1
     assert "--limit: expected at least 1, got 0" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
 from mono_depth_ros.evaluation.fading_sweeps import FadingImage, FadingPlan, Sweep
 from mono_depth_ros.evaluation.method_depths import METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
+from mono_depth_ros.evaluation.sample_history import FadingInput
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.contract import ModelContract
@@ -71,7 +72,7 @@ def scan_of_wall(depth_m, age_s, moved_m):
 def driving_image(speed_mps=5.0):
     """A wall at 10 m, towards which the camera has been driving."""
     scans = tuple(scan_of_wall(10.0 + speed_mps * age_s, age_s, speed_mps * age_s) for age_s in PLAN.ages_s())
-    return ImageWithScans(0, np.zeros((64, 128, 3), np.uint8), CAMERA, scans)
+    return FadingInput(ImageWithScans(0, np.zeros((64, 128, 3), np.uint8), CAMERA, scans))
 
 
 def point(curve, name, value):
@@ -173,9 +174,9 @@ def test_the_dial_completes_with_fresh_and_many_points(curve):
     assert point(curve, "points", 5).dial_completes == 0
     assert point(curve, "beams", 64).dial_completes == 1
     old = dataclasses.replace(PLAN, max_age_s=0.4)
-    image = driving_image()
+    image = driving_image().image
     image = dataclasses.replace(image, scans=(*image.scans, image.scans[-1], image.scans[-1]))
-    aged = measure_dropout_curve([image], Wall(8.0, lambda count: 12.0), old)
+    aged = measure_dropout_curve([FadingInput(image)], Wall(8.0, lambda count: 12.0), old)
     assert [point(aged, "age_as_is", age).dial_completes for age in (0.1, 0.2, 0.3)] == [1, 1, 0]
 
 
@@ -255,7 +256,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(curve, tmp_path):
 
 
 def test_images_without_truth_are_counted_and_nothing_else_is_an_error():
-    far = dataclasses.replace(driving_image(), scans=(scan_of_wall(90.0, 0.0, 0.0),) * 3)
+    far = FadingInput(dataclasses.replace(driving_image().image, scans=(scan_of_wall(90.0, 0.0, 0.0),) * 3))
     engine = Wall(8.0, lambda count: 12.0)
     measured = measure_dropout_curve([far, driving_image()], engine, PLAN)
     assert (measured.images, measured.images_without_truth) == (1, 1)
