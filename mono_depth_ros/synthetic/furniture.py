@@ -321,21 +321,3 @@ def floor_lamp(rng: Rng, look: RoomLook, glow: float) -> list[Solid]:
     shade = post(offset(0, 0, height - 0.15), float(rng.uniform(0.12, 0.22)), 0.28, shining(rng, warm, glow))
     foot = [post(offset(0, 0, 0), 0.14, 0.03, look.metal), post(offset(0, 0, 0), 0.015, height, look.metal)]
     return labelled(Label.FURNITURE, [*foot, shade])
-
-
-def person(rng: Rng, look: RoomLook) -> list[Solid]:
-    """A person who stands or walks along x: legs, arms, torso, head."""
-    del look
-    height = float(rng.uniform(1.5, 1.95))
-    skin = plaster(rng, (float(rng.uniform(0.15, 0.7)), float(rng.uniform(0.12, 0.45)), float(rng.uniform(0.08, 0.35))))
-    shirt, trousers = cloth(rng), replace(cloth(rng), pattern=Pattern.NONE)
-    stride = float(rng.uniform(0.0, 0.2))
-    solids = [post(offset(s * stride, s * 0.09, 0), 0.075, 0.48 * height, trousers) for s in (-1, 1)]
-    solids.append(Solid(Shape.ELLIPSOID, offset(0, 0, 0.65 * height), (0.13, 0.2, 0.2 * height), shirt))
-    for s in (-1, 1):
-        arm = offset(-s * 0.6 * stride, s * 0.23, 0.6 * height)
-        solids.append(Solid(Shape.ELLIPSOID, arm, (0.06, 0.055, 0.2 * height), shirt))
-    solids.append(Solid(Shape.ELLIPSOID, offset(0, 0, 0.925 * height), (0.1, 0.085, 0.07 * height), skin))
-    hair = random_material(rng, random_rgb(rng, 0.5, 0.02, 0.4), Pattern.NONE, gloss=0.0)
-    solids.append(Solid(Shape.ELLIPSOID, offset(-0.015, 0, 0.945 * height), (0.1, 0.092, 0.06 * height), hair))
-    return labelled(Label.PERSON, solids)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mono_depth_ros.synthetic import props
 from mono_depth_ros.synthetic.indoor_furnishing import furnish
 from mono_depth_ros.synthetic.indoor_light import (
     SHINING,
@@ -18,14 +17,13 @@ from mono_depth_ros.synthetic.indoor_light import (
     standing_lamps,
 )
 from mono_depth_ros.synthetic.indoor_looks import RoomLook, random_room_look
+from mono_depth_ros.synthetic.indoor_outside import outside
 from mono_depth_ros.synthetic.indoor_plan import BuildingStyle, FloorPlan, random_plan
 from mono_depth_ros.synthetic.indoor_shell import random_window_dress, room_shell
 from mono_depth_ros.synthetic.indoor_space import FreeSpace, free_space
-from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.lamps import RoomLight
-from mono_depth_ros.synthetic.random_looks import Rng, random_material, random_rgb
-from mono_depth_ros.synthetic.textures import Pattern
-from mono_depth_ros.synthetic.world import Shape, Solid, World
+from mono_depth_ros.synthetic.random_looks import Rng
+from mono_depth_ros.synthetic.world import Solid, World
 
 ROBOT_CLEARANCE_M = 0.28  # a robot of 0.22 m radius, and a hand's breadth
 _ATTEMPTS = 4
@@ -103,22 +101,4 @@ def _furnished(rng: Rng, plan: FloorPlan, mood: Mood, looks: list[RoomLook], den
         lights.append(room_light(rng, plan, room, look, mood, [*lamps, *standing_lamps(standing)]))
         shells += shell
         things += [*standing, *fixtures]
-    return World((*shells, *things, *_outside(rng, plan)), replace(mood.outdoors, rooms=tuple(lights)))
-
-
-def _outside(rng: Rng, plan: FloorPlan) -> list[Solid]:
-    """What is seen through the windows: ground some storeys below, houses, trees."""
-    x0, x1, y0, y1 = plan.extent()
-    below = -float(rng.choice([0.2, 3.2, 6.4, 9.6]) + rng.uniform(0.0, 0.4))
-    if plan.style == BuildingStyle.HALL:
-        below = -0.3
-    green = (0.12, 0.2, 0.06) if rng.uniform() < 0.5 else random_rgb(rng, 0.2, 0.1, 0.4)
-    ground = random_material(rng, green, Pattern.NONE, gloss=0.0)
-    solids = [Solid(Shape.PLANE, props.offset(0, 0, below), (1.0, 1.0, 1.0), ground, label=Label.TERRAIN)]
-    for bearing in np.arange(0.0, 2 * np.pi, np.pi / 3):
-        angle, away = bearing + rng.uniform(0, 0.8), float(rng.uniform(6.0, 35.0))
-        reach = away + 0.5 * float(np.hypot(x1 - x0, y1 - y0))
-        x, y = 0.5 * (x0 + x1) + reach * np.cos(angle), 0.5 * (y0 + y1) + reach * np.sin(angle)
-        thing = props.building(rng, float(rng.uniform(8.0, 25.0))) if rng.uniform() < 0.6 else props.tree(rng)
-        solids += props.placed(thing, props.offset(x, y, below, angle - np.pi / 2))
-    return solids
+    return World((*shells, *things, *outside(rng, plan)), replace(mood.outdoors, rooms=tuple(lights)))

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError, DataError
-from mono_depth_ros.synthetic import furniture, props
+from mono_depth_ros.synthetic import props
 from mono_depth_ros.synthetic.course import Course
 from mono_depth_ros.synthetic.indoor import ROBOT_CLEARANCE_M, Indoor, random_indoor
-from mono_depth_ros.synthetic.indoor_looks import random_room_look
 from mono_depth_ros.synthetic.indoor_space import FreeSpace
+from mono_depth_ros.synthetic.people import walking_person
 from mono_depth_ros.synthetic.random_looks import Rng
-from mono_depth_ros.synthetic.world import Float64, Solid, World
+from mono_depth_ros.synthetic.world import Float64, Moving, Solid, World
 
 ROBOT_RADIUS_M = 0.22
 _STEP_S = 0.01
@@ -209,22 +209,23 @@ def _follow(
 def _with_people(rng: Rng, indoor: Indoor, track: RobotTrack) -> World:
     """The building's world with up to three people who walk where robot and furniture are not."""
     people = int(rng.integers(1, 4)) if rng.uniform() < _PEOPLE_SHARE else 0
-    walkers: list[Walker] = []
+    movers: list[Moving] = []
     solids: list[Solid] = []
     times = track.start_s + _STEP_S * np.arange(0, len(track.pose), 10)
     robot = track.pose[::10, :2]
     others = [robot]
     for _ in range(60):
-        if len(walkers) == people:
+        if len(others) > people:
             break
         walker = _random_walker(rng, indoor.space)
         steps = np.array([walker.T_world_body(float(t))[:2, 3] for t in times])
         apart = all((np.linalg.norm(steps - other, axis=1) > _PERSONAL_M).all() for other in others)
         if apart and (indoor.space.clearance_at(steps) > 0.3).all():
-            solids += props.carried(furniture.person(rng, random_room_look(rng)), len(walkers))
-            walkers.append(walker)
+            parts, figure = walking_person(rng, walker, len(movers))
+            solids += figure
+            movers += parts
             others.append(steps)
-    return replace(indoor.world, solids=(*indoor.world.solids, *solids), movers=tuple(walkers))
+    return replace(indoor.world, solids=(*indoor.world.solids, *solids), movers=tuple(movers))
 
 
 def _random_walker(rng: Rng, space: FreeSpace) -> Walker:

@@ -14,6 +14,7 @@ from mono_depth_ros.synthetic.indoor_looks import RoomLook, cloth, picture, plas
 from mono_depth_ros.synthetic.indoor_plan import FloorPlan, Room, RoomKind, Side, Tile
 from mono_depth_ros.synthetic.indoor_shell import slab
 from mono_depth_ros.synthetic.labels import Label
+from mono_depth_ros.synthetic.people import standing_person
 from mono_depth_ros.synthetic.props import box, offset, placed
 from mono_depth_ros.synthetic.random_looks import Rng
 from mono_depth_ros.synthetic.textures import Pattern
@@ -119,10 +120,15 @@ def furnish(
     for _ in range(round(density * standing * min(area / 12.0, 5.0))):
         solids += _in_the_middle(rng, floor, _chosen(rng, _FREE_PIECES[room.kind]), look)
     if rng.uniform() < 0.15:
-        solids += _in_the_middle(rng, floor, furniture.person, look)
+        solids += _in_the_middle(rng, floor, _somebody, look)
     if rng.uniform() < 0.4 and room.kind in (RoomKind.LIVING, RoomKind.BEDROOM, RoomKind.OFFICE):
         solids += _in_the_middle(rng, floor, partial(furniture.floor_lamp, glow=glow), look)
     return [*solids, *_on_walls(rng, plan, room, solids), *_rug(rng, room, floor)]
+
+
+def _somebody(rng: Rng, look: RoomLook) -> list[Solid]:
+    del look
+    return standing_person(rng)
 
 
 def _chosen(rng: Rng, pieces: tuple[tuple[Make, float], ...]) -> Make:

@@ -45,7 +45,9 @@ class Mood:
 
 def random_mood(rng: Rng, style: BuildingStyle) -> Mood:
     """Day with or without lamps, or night with lamps; warm bulbs to cold tubes."""
-    outdoors = random_light(rng)
+    outdoors = replace(
+        random_light(rng), rain=0.0, snow_fall=0.0, snow_cover=0.0
+    )  # it neither rains nor snows in rooms
     night = rng.uniform() < 0.25
     if night:
         dark = float(rng.uniform(0.005, 0.06))
@@ -59,8 +61,8 @@ def random_mood(rng: Rng, style: BuildingStyle) -> Mood:
     ]
     return Mood(
         outdoors=outdoors,
-        day=0.0 if night else float(rng.uniform(0.1, 0.6)),
-        lamps=float(rng.uniform(0.2, 0.75)) if night or rng.uniform() < 0.65 else 0.0,
+        day=0.0 if night else float(rng.uniform(0.15, 0.8)),
+        lamps=float(rng.uniform(0.25, 0.9)) if night or rng.uniform() < 0.65 else 0.0,
         lamp_rgb=(1.0, 1.0 - 0.22 * warmth, 1.0 - 0.5 * warmth),
         kind=int(rng.choice(fixtures)),
         ambient=float(rng.uniform(0.35, 0.7)),

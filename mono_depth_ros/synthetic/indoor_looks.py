@@ -37,10 +37,10 @@ def plaster(rng: Rng, rgb: Rgb | None = None) -> Material:
     period = float(rng.uniform(0.08, 0.6))
     return Material(
         rgb=base,
-        blotch_rgb=_scaled(base, float(rng.uniform(0.82, 0.97))),
-        frequency=float(rng.uniform(0.3, 1.2)),
-        octaves=6,
-        roughness=float(rng.uniform(0.03, 0.22)),
+        blotch_rgb=_scaled(base, float(rng.uniform(0.86, 0.99))),
+        frequency=float(np.exp(rng.uniform(np.log(0.4), np.log(6.0)))),
+        octaves=int(rng.integers(4, 7)),
+        roughness=float(rng.uniform(0.02, 0.18)),
         pattern=(Pattern.STRIPES, Pattern.CHECKS)[int(rng.integers(2))] if papered else Pattern.NONE,
         pattern_size_m=(period, period),
         pattern_rgb=_shade(rng, base, 0.25),

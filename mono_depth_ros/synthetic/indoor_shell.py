@@ -149,7 +149,7 @@ def _window(rng: Rng, plan: FloorPlan, side: Side, hole: Opening, look: RoomLook
     if dress.blind > 0:
         slats = float(rng.uniform(0.03, 0.12))
         panel = replace(
-            shining(rng, dress.day_rgb, 0.8), pattern=Pattern.STRIPES, pattern_size_m=(slats, slats), pattern_fill=0.25,
+            shining(rng, dress.day_rgb, 0.8), pattern=Pattern.STRIPES, pattern_size_m=(slats, slats), pattern_fill=0.2,
             pattern_rgb=(0.3, 0.3, 0.3),
         )  # fmt: skip
         low = hole.top_m - dress.blind * (hole.top_m - hole.bottom_m)
