@@ -5,7 +5,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mono_depth_ros.cli import demo, dropout_curve, evaluate, export, import_checkpoint, replay, simulate, train
+from mono_depth_ros.cli import (
+    contract,
+    demo,
+    dropout_curve,
+    evaluate,
+    export,
+    import_checkpoint,
+    replay,
+    simulate,
+    train,
+)
 from mono_depth_ros.errors import MonoDepthError
 
 _EPILOG = """\
@@ -27,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, simulate, replay, evaluate, dropout_curve, train, export, import_checkpoint):
+    for command in (demo, simulate, replay, evaluate, dropout_curve, train, export, import_checkpoint, contract):
         command.add_parser(subparsers)
     return parser
 

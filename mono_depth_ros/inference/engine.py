@@ -2,6 +2,7 @@
 """Runs an exported graph with ONNX Runtime, and holds it to its contract."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,67 @@ class DialGraph:
         feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
         (depth_m,) = self._session.run(["depth_m"], feeds)
         return np.asarray(depth_m, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSignature:
+    """Names and shapes of a graph; an axis is a number, or a name or None where it takes any size."""
+
+    path: Path
+    inputs: dict[str, list[int | str | None]]
+    outputs: dict[str, list[int | str | None]]
+
+    def only_input(self) -> str:
+        """The name of the one input.
+
+        Raises:
+            ModelContractError: if there are others.
+        """
+        return _only(self.inputs, self.path, "input")
+
+    def only_output(self) -> str:
+        """The name of the one output.
+
+        Raises:
+            ModelContractError: if there are others.
+        """
+        return _only(self.outputs, self.path, "output")
+
+    def input_shape(self, name: str | None = None) -> list[int | str | None]:
+        """Four axes of an input, by default of the only one.
+
+        Raises:
+            ModelContractError: if there is no such input, or it is no image.
+        """
+        name = name or self.only_input()
+        shape = self.inputs.get(name, [])
+        if len(shape) != 4:
+            raise ModelContractError(f"{self.path}: expected an input {name!r} of 4 axes, got {self.inputs}")
+        return shape
+
+
+def _only(nodes: dict[str, list[int | str | None]], path: Path, what: str) -> str:
+    if len(nodes) != 1:
+        raise ModelContractError(f"{path}: expected one {what}, got {', '.join(nodes)}; say which: --{what}-name")
+    return next(iter(nodes))
+
+
+def graph_signature(path: Path) -> GraphSignature:
+    """What a graph takes and gives.
+
+    Raises:
+        ModelContractError: if it cannot be read or opened.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelContractError(f"{path}: cannot be read: {error}") from None
+    session = open_session(content, path, ("CPUExecutionProvider",))
+    return GraphSignature(
+        path,
+        {node.name: list(node.shape) for node in session.get_inputs()},
+        {node.name: list(node.shape) for node in session.get_outputs()},
+    )
 
 
 def read_checked(path: Path, onnx_sha256: str) -> bytes:

@@ -3,7 +3,17 @@ import pytest
 
 from mono_depth_ros.cli.main import build_parser, main
 
-COMMANDS = ("demo", "simulate", "replay", "evaluate", "dropout-curve", "train", "export", "import-checkpoint")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "replay",
+    "evaluate",
+    "dropout-curve",
+    "train",
+    "export",
+    "import-checkpoint",
+    "contract",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
