@@ -3,28 +3,45 @@
 
     python bench/simulated_bag.py BAG
 
-Tells how far LiDAR points, projected through /tf_static, lie from /truth/depth, and how alike consecutive images are
-after warping by true depth and motion.
+Tells, for every camera, how far the points of each ranging sensor, projected through /tf_static, lie from the true
+depth, and how alike consecutive images are after warping by true depth and motion.
 """
 
 import sys
 from pathlib import Path
 
+from mono_depth_ros.datasets.bag_topics import CAMERA_INFO, POINT_TYPES, TRUTH_NAMESPACE
 from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-from mono_depth_ros.evaluation.bag_truth import lidar_agreement, photometric_agreement
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.evaluation.bag_truth import photometric_agreement, points_agreement
 
 
 def main(path: Path) -> None:
     """Prints the numbers of one bag."""
     with Rosbag2Reader(path) as bag:
-        lidar, photometric = lidar_agreement(bag), photometric_agreement(bag)
-    print(
-        f"LiDAR on true depth: {lidar.points} points of {lidar.scans} scans, median relative error "
-        f"{lidar.median_rel_error:.5f}, beyond 10 %: {lidar.share_beyond_10_percent:.3f}"
-    )
-    print(
-        f"next image warped by true depth and motion: {photometric.pairs} pairs, mean difference "
-        f"{photometric.residual:.2f} grey levels of 255 (unwarped {photometric.unwarped:.2f})"
+        infos = sorted(topic for topic, kind in bag.types.items() if kind == CAMERA_INFO)
+        ranging = sorted(
+            t for t, kind in bag.types.items() if kind in POINT_TYPES and not t.startswith(TRUTH_NAMESPACE)
+        )
+        for info in infos:
+            camera = info.removesuffix("/camera_info")
+            for topic in ranging:
+                print(f"{camera}, {topic} on true depth: {_points(bag, camera, topic)}")
+            warped = photometric_agreement(bag, camera)
+            print(
+                f"{camera}, next image warped by true depth and motion: {warped.pairs} pairs, mean difference "
+                f"{warped.residual:.2f} grey levels of 255 (unwarped {warped.unwarped:.2f})"
+            )
+
+
+def _points(bag: Rosbag2Reader, camera: str, topic: str) -> str:
+    try:
+        found = points_agreement(bag, camera, topic)
+    except DataError:
+        return "no points in view"
+    return (
+        f"{found.points} points of {found.scans} scans, median relative error {found.median_rel_error:.5f}, "
+        f"beyond 10 %: {found.share_beyond_10_percent:.3f}"
     )
 
 

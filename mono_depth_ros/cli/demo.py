@@ -6,11 +6,8 @@ import os
 import platform
 import shlex
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,30 +137,23 @@ def _plan(args: argparse.Namespace) -> DrivePlan:
     return DrivePlan(args.seed, args.seconds, args.rate_hz, width_px, height_px, args.lidar_beams, (start_s, end_s))
 
 
-def _render_frame(plan: DrivePlan, index: int) -> "DriveFrame":
-    """One frame; a drive is a function of its seed, so every process can make its own."""
-    from mono_depth_ros.synthetic.robot import SyntheticDrive
+def _render(plan: DrivePlan, console: Any) -> list["DriveFrame"]:
+    from rich.progress import Progress
 
-    drive = SyntheticDrive(
+    from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
+
+    drive = SimulationPlan(
         seed=plan.seed,
+        seconds=plan.seconds,
         rate_hz=plan.rate_hz,
         width_px=plan.width_px,
         height_px=plan.height_px,
         lidar_beams=plan.lidar_beams,
+        rolling=False,  # the node takes a scan for one instant, and a message leaves here at its stamp
     )
-    return drive.frame(index)
-
-
-def _render(plan: DrivePlan, console: Any) -> list["DriveFrame"]:
-    from rich.progress import Progress
-
-    frames = []
-    with Progress(console=console) as progress, ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        task = progress.add_task("rendering the drive", total=plan.frames)
-        for frame in pool.map(partial(_render_frame, plan), range(plan.frames), chunksize=4):
-            frames.append(frame)
-            progress.advance(task)
-    return frames
+    with Progress(console=console) as progress:
+        frames = rendered_frames(drive, os.cpu_count() or 1)
+        return list(progress.track(frames, drive.frames, description="rendering the drive"))
 
 
 def _score(plan: DrivePlan, frames: list["DriveFrame"], driven: "Driven") -> list["DemoFrame"]:
@@ -179,7 +169,7 @@ def _score(plan: DrivePlan, frames: list["DriveFrame"], driven: "Driven") -> lis
                     index,
                     plan.time_s(index),
                     heard.depth_m[stamp_ns],
-                    frames[index].truth_depth_m,
+                    frames[index].views[0].truth_depth_m,
                     mode=Mode(status.mode),
                     reason=status.reason,
                     lidar_sent=plan.has_lidar(index),
@@ -210,16 +200,18 @@ def _picture(scored: "DemoFrame", frame: "DriveFrame", driven: "Driven") -> "Dem
     depth_m, camera = driven.heard.depth_m[stamp_ns], driven.heard.cameras[stamp_ns]
     height, width = depth_m.shape
     no_points = np.zeros((0, 3), np.float32)
-    T_camera_lidar = invert_rigid(frame.T_base_camera) @ frame.T_base_lidar
-    points = transform_points(T_camera_lidar, frame.points_lidar) if scored.lidar_sent else no_points
+    view, points = frame.views[0], no_points
+    if scored.lidar_sent and frame.lidar is not None:
+        T_camera_lidar = invert_rigid(view.T_base_camera) @ frame.lidar.T_base_lidar
+        points = transform_points(T_camera_lidar, frame.lidar.points_lidar)
     return DemoPicture(
         frame=scored,
-        image_rgb=np.asarray(cv2.resize(frame.image_rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8),
+        image_rgb=np.asarray(cv2.resize(view.image_rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8),
         points_depth_m=sparse_to_dense(project_points(points, camera)),
         depth_m=depth_m,
-        truth_m=sample_nearest(frame.truth_depth_m, height, width),
+        truth_m=sample_nearest(view.truth_depth_m, height, width),
         cloud_camera_m=driven.heard.clouds.get(stamp_ns, no_points),
-        T_base_camera=frame.T_base_camera,
+        T_base_camera=view.T_base_camera,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mono_depth_ros.datasets.bag_topics import CAMERA_INFO, IMAGE, POINT_CLOUD
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.distortion import Distortion
 from mono_depth_ros.messages.camera_info import camera_info_fields
 from mono_depth_ros.messages.images import ImageFields
 from mono_depth_ros.messages.point_clouds import PointCloudFields
@@ -102,15 +103,15 @@ class NewBag:
             data=image.data,
         )
 
-    def camera_info(self, header: Any, camera: PinholeCamera) -> Any:
-        """sensor_msgs/CameraInfo of a camera without distortion."""
+    def camera_info(self, header: Any, camera: PinholeCamera, distortion: Distortion | None = None) -> Any:
+        """sensor_msgs/CameraInfo; where the lens is distorted, P = [K|0] describes the image after rectification."""
         info = camera_info_fields(camera)
         return self.types[CAMERA_INFO](
             header=header,
             height=info.height,
             width=info.width,
             distortion_model=info.distortion_model,
-            d=info.d,
+            d=info.d if distortion is None else distortion.coefficients,
             k=info.k,
             r=info.r,
             p=info.p,

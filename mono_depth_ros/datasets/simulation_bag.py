@@ -6,38 +6,76 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mono_depth_ros.datasets.bag_topics import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,
+    LASER_SCAN,
     ODOMETRY,
     POINT_CLOUD,
+    RANGE,
     TRANSFORMS,
+    TWIST,
 )
 from mono_depth_ros.datasets.new_bag import NewBag, reliable_qos
+from mono_depth_ros.datasets.sensor_messages import (
+    SensorMessages,
+    label_image,
+    scan_cloud,
+    zone_cloud,
+)
+from mono_depth_ros.datasets.simulation import ODOMETRY as ODOMETRY_SENSOR
+from mono_depth_ros.datasets.simulation import TWIST as TWIST_SENSOR
 from mono_depth_ros.datasets.simulation import SimulationPlan
-from mono_depth_ros.geometry.rigid import invert_rigid, quaternion_from_rigid
+from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
-from mono_depth_ros.messages.point_clouds import xyz_cloud_fields
-from mono_depth_ros.synthetic.failure_config import CAMERA, LIDAR, SENSORS
-from mono_depth_ros.synthetic.failure_config import ODOMETRY as ODOMETRY_SENSOR
+from mono_depth_ros.synthetic.camera_rig import DEFAULT_CAMERA
 from mono_depth_ros.synthetic.failures import FailurePlan
-from mono_depth_ros.synthetic.robot import DriveFrame
+from mono_depth_ros.synthetic.lidar import LidarScan
+from mono_depth_ros.synthetic.range_sensors import PlanarScan, ZoneScan
+from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, CameraView, DriveFrame
 
-IMAGE_TOPIC, COMPRESSED_TOPIC, INFO_TOPIC = "/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"
-POINTS_TOPIC, ODOMETRY_TOPIC, STATIC_TOPIC = "/lidar/points", "/odom", "/tf_static"
-TRUTH_DEPTH_TOPIC, TRUTH_ODOMETRY_TOPIC = "/truth/depth", "/truth/odom"
-BASE_FRAME, CAMERA_FRAME, LIDAR_FRAME, ODOM_FRAME, WORLD_FRAME = "base_link", "camera", "lidar", "odom", "world"
+POINTS_TOPIC, SCAN_TOPIC, TOF_TOPIC, RANGE_TOPIC = "/lidar/points", "/scan", "/tof/points", "/range"
+ODOMETRY_TOPIC, TWIST_TOPIC, STATIC_TOPIC = "/odom", "/twist", "/tf_static"
+TRUTH_ODOMETRY_TOPIC = "/truth/odom"
+BASE_FRAME, ODOM_FRAME, WORLD_FRAME = "base_link", "odom", "world"
 
 START_NS = 1_600_000_000 * 10**9  # a stamp of 0 means "not set" in ROS, so a drive begins at some later time
-_MOTION_STEP_S = 1e-3
+
+# sensor -> topic and type, in the order in which messages of one instant are sent
+_SENSOR_TOPICS = {
+    ODOMETRY_SENSOR: (ODOMETRY_TOPIC, ODOMETRY),
+    TWIST_SENSOR: (TWIST_TOPIC, TWIST),
+    RANGE_FINDER: (RANGE_TOPIC, RANGE),
+    TOF: (TOF_TOPIC, POINT_CLOUD),
+    SCANNER: (SCAN_TOPIC, LASER_SCAN),
+    LIDAR: (POINTS_TOPIC, POINT_CLOUD),
+}
+
+
+def image_topic(camera: str, compressed: bool = False) -> str:
+    """Topic of a camera's images."""
+    return f"/{camera}/image_raw" + ("/compressed" if compressed else "")
+
+
+def info_topic(camera: str) -> str:
+    """Topic of a camera's CameraInfo."""
+    return f"/{camera}/camera_info"
+
+
+def truth_topic(camera: str, what: str) -> str:
+    """Topic of `what` (depth or labels) of a camera; the camera of a robot that has one needs no name.
+
+    >>> truth_topic("camera", "depth"), truth_topic("camera_rear", "depth")
+    ('/truth/depth', '/truth/camera_rear/depth')
+    """
+    return f"/truth/{what}" if camera == DEFAULT_CAMERA else f"/truth/{camera}/{what}"
 
 
 def write_simulation(
@@ -49,8 +87,8 @@ def write_simulation(
 ) -> dict[str, int]:
     """Writes a drive; the bag appears at `path` whole, or not at all.
 
-    Header stamps are times of measurement. The time of recording is the same, but for messages that a failure delays;
-    these lie in the bag where they arrived.
+    Header stamps are times of measurement. Messages are recorded when they are complete: a turning sensor's at the end
+    of its turn, all others at once, and later where a failure delays them.
 
     Args:
         plan: the drive.
@@ -63,8 +101,14 @@ def write_simulation(
         topic -> number of messages.
 
     Raises:
-        ConfigError: the path is taken or cannot be written, or the drive cannot be.
+        ConfigError: the path is taken or cannot be written, the drive cannot be, or its frames were not rendered with
+            the bumps among the failures.
     """
+    if plan.bumps != failures.bumps:
+        raise ConfigError(
+            f"bumps: expected those of the failures in the plan as well, got {len(plan.bumps)} and "
+            f"{len(failures.bumps)}; sensors see from where they sit when frames are rendered"
+        )
     with NewBag(path) as bag:
         recorder = _Recorder(bag, plan, failures, compressed)
         for index, frame in enumerate(frames):
@@ -79,45 +123,63 @@ class _Recorder:
     def __init__(self, bag: NewBag, plan: SimulationPlan, failures: FailurePlan, compressed: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._bag, self._plan, self._failures, self._compressed = bag, plan, failures, compressed
-        self._drive = plan.drive()
+        self._drive, self._make = plan.drive(), SensorMessages(bag)
         self._recent: dict[int, DriveFrame] = {}
         self._arriving: list[tuple[int, int, str, bytes | memoryview]] = []
         self._number = 0
-        sensor, latched = [reliable_qos(10)], [reliable_qos(1, latched=True)]
-        image = (COMPRESSED_TOPIC, COMPRESSED_IMAGE) if compressed else (IMAGE_TOPIC, IMAGE)
-        self._types = {
-            STATIC_TOPIC: TRANSFORMS,
-            ODOMETRY_TOPIC: ODOMETRY,
-            INFO_TOPIC: CAMERA_INFO,
-            POINTS_TOPIC: POINT_CLOUD,
-            image[0]: image[1],
-            TRUTH_DEPTH_TOPIC: IMAGE,
-            TRUTH_ODOMETRY_TOPIC: ODOMETRY,
-        }
+        names = plan.equipped()
+        self._ranging = [sensor for sensor in _SENSOR_TOPICS if sensor in names]
+        self._cameras = [mount.name for mount in plan.rigged()]
+        self._types = {STATIC_TOPIC: TRANSFORMS, TRUTH_ODOMETRY_TOPIC: ODOMETRY}
+        self._types |= {topic: kind for sensor, (topic, kind) in _SENSOR_TOPICS.items() if sensor in names}
+        for camera in self._cameras:
+            self._types[info_topic(camera)] = CAMERA_INFO
+            self._types[image_topic(camera, compressed)] = COMPRESSED_IMAGE if compressed else IMAGE
+            self._types[truth_topic(camera, "depth")] = self._types[truth_topic(camera, "labels")] = IMAGE
+        sensor_qos, latched = [reliable_qos(10)], [reliable_qos(1, latched=True)]
         for topic, message_type in self._types.items():
-            bag.connect(topic, message_type, latched if topic == STATIC_TOPIC else sensor)
-        self._send(STATIC_TOPIC, START_NS, self._static_transforms())
+            bag.connect(topic, message_type, latched if topic == STATIC_TOPIC else sensor_qos)
+        transforms = self._make.static_transforms(bag.header(START_NS, BASE_FRAME), self._drive.mounts())
+        self._send(STATIC_TOPIC, START_NS, transforms)
 
     def take(self, index: int, frame: DriveFrame) -> None:
         """All messages of one instant; those of earlier instants that have arrived by now are written."""
         self._recent[index] = frame
-        stamp_ns, time_s = START_NS + frame.stamp_ns, index / self._plan.rate_hz
+        stamp_ns, time_s, rate_hz = START_NS + frame.stamp_ns, index / self._plan.rate_hz, self._plan.rate_hz
         self._send(TRUTH_ODOMETRY_TOPIC, stamp_ns, self._true_odometry(stamp_ns, time_s))
-        self._send(TRUTH_DEPTH_TOPIC, stamp_ns, self._true_depth(stamp_ns, frame))
-        for sensor in (ODOMETRY_SENSOR, LIDAR, CAMERA):  # the image last: it is the slowest to read out
+        for view in frame.views:
+            header = self._bag.header(stamp_ns, view.name)
+            depth = self._bag.image(header, depth_image_fields(view.truth_depth_m))
+            self._send(truth_topic(view.name, "depth"), stamp_ns, depth)
+            labels = self._bag.image(header, label_image(view.truth_labels))
+            self._send(truth_topic(view.name, "labels"), stamp_ns, labels)
+        sensors = [*self._ranging, *self._cameras]  # images last: they are the slowest to read out
+        for sensor in sensors:
             if self._failures.delivered(sensor, time_s, index):
-                arrival_ns = stamp_ns + round(1e9 * self._failures.delay_s(sensor, time_s, index))
-                source = self._failures.source(sensor, index, self._plan.rate_hz)
-                for topic, message in self._messages(sensor, stamp_ns, source):
-                    self._send(topic, arrival_ns, message)
+                self._publish(sensor, stamp_ns, time_s, index)
         # A frozen sensor repeats a frame that lies long ago: that one is kept, the others are not needed any more.
-        needed = {self._failures.source(sensor, index + 1, self._plan.rate_hz) for sensor in SENSORS}
+        needed = {self._failures.source(sensor, index + 1, rate_hz) for sensor in sensors}
         self._recent = {number: kept for number, kept in self._recent.items() if number in needed}
         self._write_until(stamp_ns)
 
     def flush(self) -> None:
         """Writes what is still on its way."""
         self._write_until(None)
+
+    def _publish(self, sensor: str, stamp_ns: int, time_s: float, index: int) -> None:
+        """The messages of a sensor at an instant, and their copies."""
+        late_s = self._failures.delay_s(sensor, time_s, index) + self._duration_s(sensor)
+        said_ns = stamp_ns + round(1e9 * self._failures.stamp_error_s(sensor, time_s))
+        source = self._failures.source(sensor, index, self._plan.rate_hz)
+        arrivals_s = [late_s, *(late_s + copy_s for copy_s in self._failures.copies_later_s(sensor, index))]
+        for topic, message in self._messages(sensor, said_ns, source):
+            for arrival_s in arrivals_s:
+                self._send(topic, stamp_ns + round(1e9 * arrival_s), message)
+
+    def _duration_s(self, sensor: str) -> float:
+        """From the stamp to the end of the measurement."""
+        turns = {LIDAR: 0.5, SCANNER: 1.0}
+        return turns.get(sensor, 0.0) / self._plan.rate_hz if self._plan.rolling else 0.0
 
     def _send(self, topic: str, arrival_ns: int, message: Any) -> None:
         raw = self._bag.store.serialize_cdr(message, self._types[topic])
@@ -132,74 +194,66 @@ class _Recorder:
 
     def _messages(self, sensor: str, stamp_ns: int, source: int) -> list[tuple[str, Any]]:
         """What a sensor publishes at a stamp, with the content of frame `source`."""
-        frame, header = self._recent[source], self._bag.header
+        frame, header, make = self._recent[source], self._bag.header, self._make
+        time_s = source / self._plan.rate_hz
+        if sensor in self._cameras:
+            return self._camera_messages(frame.views[self._cameras.index(sensor)], stamp_ns)
+        topic = _SENSOR_TOPICS[sensor][0]
+        forward, turning = np.array([frame.speed_mps, 0.0, 0.0]), np.array([0.0, 0.0, frame.yaw_rate_radps])
         if sensor == ODOMETRY_SENSOR:
-            linear = np.array([frame.speed_mps, 0.0, 0.0])
-            return [(ODOMETRY_TOPIC, self._odometry(header(stamp_ns, ODOM_FRAME), frame.T_odom_base, linear, 0.0))]
-        if sensor == LIDAR:
-            points = self._failures.published_points(frame.points_lidar, source / self._plan.rate_hz, source)
-            return [(POINTS_TOPIC, self._bag.cloud(header(stamp_ns, LIDAR_FRAME), xyz_cloud_fields(points)))]
-        camera_header = header(stamp_ns, CAMERA_FRAME)
-        info = (INFO_TOPIC, self._bag.camera_info(camera_header, frame.camera))
+            said = header(stamp_ns, ODOM_FRAME)
+            return [(topic, make.odometry(said, BASE_FRAME, frame.T_odom_base, forward, turning))]
+        if sensor == TWIST_SENSOR:
+            return [(topic, make.twist(header(stamp_ns, BASE_FRAME), forward, turning))]
+        said = header(stamp_ns, sensor)
+        if sensor == LIDAR and frame.lidar is not None:
+            return [(topic, self._bag.cloud(said, scan_cloud(self._damaged_scan(frame.lidar, time_s, source))))]
+        if sensor == SCANNER and frame.planar is not None:
+            turn = self._damaged_turn(frame.planar, time_s, source)
+            return [(topic, make.laser_scan(said, turn, 1.0 / self._plan.rate_hz))]
+        if sensor == TOF and frame.tof is not None:
+            zones = self._damaged_zones(TOF, frame.tof, time_s, source)
+            return [(topic, self._bag.cloud(said, zone_cloud(zones.points())))]
+        if sensor == RANGE_FINDER and frame.range_finder is not None:
+            zone = self._damaged_zones(RANGE_FINDER, frame.range_finder, time_s, source)
+            return [(topic, make.range(said, zone))]
+        raise ConfigError(f"frames: expected some with {sensor}, as the plan says, got one without")
+
+    def _camera_messages(self, view: CameraView, stamp_ns: int) -> list[tuple[str, Any]]:
+        header = self._bag.header(stamp_ns, view.name)
+        info = (info_topic(view.name), self._bag.camera_info(header, view.camera, view.distortion))
         if self._compressed:
-            return [info, (COMPRESSED_TOPIC, self._png(camera_header, frame.image_rgb))]
-        return [info, (IMAGE_TOPIC, self._bag.image(camera_header, rgb_image_fields(frame.image_rgb)))]
+            return [info, (image_topic(view.name, True), self._make.png(header, view.image_rgb))]
+        return [info, (image_topic(view.name), self._bag.image(header, rgb_image_fields(view.image_rgb)))]
 
-    def _png(self, header: Any, image_rgb: npt.NDArray[np.uint8]) -> Any:
-        # The format is spelled as compressed_image_transport spells it.
-        data = np.asarray(cv2.imencode(".png", image_rgb[:, :, ::-1])[1], np.uint8).reshape(-1)
-        return self._bag.types[COMPRESSED_IMAGE](header=header, format="rgb8; png compressed bgr8", data=data)
+    def _damaged_scan(self, scan: LidarScan, time_s: float, source: int) -> LidarScan:
+        points = scan.points_lidar
+        azimuth = np.arctan2(points[:, 1], points[:, 0])
+        kept = ~self._failures.lost_in_sectors(LIDAR, azimuth, time_s, source)
+        range_m = np.linalg.norm(points, axis=1)
+        wrong_m = self._failures.wrong_ranges(LIDAR, range_m, time_s, source)
+        changed = wrong_m != range_m  # also where it is NaN
+        factor = np.where(changed, wrong_m / np.maximum(range_m, np.float32(1e-6)), np.float32(1.0))
+        return LidarScan(
+            points_lidar=(points * factor[:, None])[kept],
+            time_s=scan.time_s[kept],
+            ring=scan.ring[kept],
+            intensity=scan.intensity[kept],
+            T_base_lidar=scan.T_base_lidar,
+        )
 
-    def _true_depth(self, stamp_ns: int, frame: DriveFrame) -> Any:
-        return self._bag.image(self._bag.header(stamp_ns, CAMERA_FRAME), depth_image_fields(frame.truth_depth_m))
+    def _damaged_turn(self, turn: PlanarScan, time_s: float, source: int) -> PlanarScan:
+        azimuth = turn.model.azimuths().astype(np.float32)
+        range_m = self._failures.wrong_ranges(SCANNER, turn.range_m, time_s, source)
+        lost = self._failures.lost_in_sectors(SCANNER, azimuth, time_s, source)
+        return replace(turn, range_m=np.where(lost, np.float32(np.nan), range_m))
+
+    def _damaged_zones(self, sensor: str, zones: ZoneScan, time_s: float, source: int) -> ZoneScan:
+        range_m = self._failures.wrong_ranges(sensor, zones.range_m.reshape(-1), time_s, source)
+        return replace(zones, range_m=range_m.reshape(zones.range_m.shape))
 
     def _true_odometry(self, stamp_ns: int, time_s: float) -> Any:
-        """True pose in the world, and the true velocity in the base's own axes, from poses just before and after."""
-        T_world_base = self._drive.T_world_base(time_s)
-        before = self._drive.T_world_base(time_s - _MOTION_STEP_S)
-        after = self._drive.T_world_base(time_s + _MOTION_STEP_S)
-        linear = T_world_base[:3, :3].T @ (after[:3, 3] - before[:3, 3]) / (2 * _MOTION_STEP_S)
-        turn = invert_rigid(before) @ after
-        yaw_rate = float(np.arctan2(turn[1, 0], turn[0, 0])) / (2 * _MOTION_STEP_S)
-        return self._odometry(self._bag.header(stamp_ns, WORLD_FRAME), T_world_base, linear, yaw_rate)
-
-    def _odometry(
-        self, header: Any, T_parent_base: npt.NDArray[np.float64], linear_mps: npt.NDArray[np.float64], yaw_rate: float
-    ) -> Any:
-        types = self._bag.types
-        x, y, z = T_parent_base[:3, 3].tolist()
-        position = types["geometry_msgs/msg/Point"](x=x, y=y, z=z)
-        pose = types["geometry_msgs/msg/Pose"](position=position, orientation=self._quaternion(T_parent_base))
-        twist = types["geometry_msgs/msg/Twist"](
-            linear=self._vector(linear_mps), angular=self._vector(np.array([0.0, 0.0, yaw_rate]))
-        )
-        return types[ODOMETRY](
-            header=header,
-            child_frame_id=BASE_FRAME,
-            pose=types["geometry_msgs/msg/PoseWithCovariance"](pose=pose, covariance=np.zeros(36)),
-            twist=types["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=np.zeros(36)),
-        )
-
-    def _static_transforms(self) -> Any:
-        types = self._bag.types
-        mounts = ((CAMERA_FRAME, self._drive.T_base_camera), (LIDAR_FRAME, self._drive.T_base_lidar))
-        return types[TRANSFORMS](
-            transforms=[
-                types["geometry_msgs/msg/TransformStamped"](
-                    header=self._bag.header(START_NS, BASE_FRAME),
-                    child_frame_id=frame,
-                    transform=types["geometry_msgs/msg/Transform"](
-                        translation=self._vector(T_base_sensor[:3, 3]), rotation=self._quaternion(T_base_sensor)
-                    ),
-                )
-                for frame, T_base_sensor in mounts
-            ]
-        )
-
-    def _vector(self, numbers: npt.NDArray[np.float64]) -> Any:
-        x, y, z = numbers.tolist()
-        return self._bag.types["geometry_msgs/msg/Vector3"](x=x, y=y, z=z)
-
-    def _quaternion(self, T_a_b: npt.NDArray[np.float64]) -> Any:
-        x, y, z, w = quaternion_from_rigid(T_a_b).tolist()
-        return self._bag.types["geometry_msgs/msg/Quaternion"](x=x, y=y, z=z, w=w)
+        """True pose in the world, and the true velocity in the base's own axes."""
+        course = self._drive.course
+        header = self._bag.header(stamp_ns, WORLD_FRAME)
+        return self._make.odometry(header, BASE_FRAME, course.T_world_base(time_s), *course.velocity(time_s))

@@ -124,11 +124,14 @@ def _publish(drive: Drive, publisher: RobotPublisher, on_frame: Callable[[], Non
 
 
 def _node_command(model_dir: Path, frame: DriveFrame) -> list[str]:
-    T_camera_lidar = invert_rigid(frame.T_base_camera) @ frame.T_base_lidar
+    if frame.lidar is None:
+        raise ConfigError("demo: expected a drive with a LiDAR, got one without")
+    T_base_camera = frame.views[0].T_base_camera
+    T_camera_lidar = invert_rigid(T_base_camera) @ frame.lidar.T_base_lidar
     parameters = {
         "model": str(model_dir.resolve()),
         "extrinsics.T_camera_lidar": pose_numbers(T_camera_lidar),
-        "extrinsics.T_base_camera": pose_numbers(frame.T_base_camera),
+        "extrinsics.T_base_camera": pose_numbers(T_base_camera),
     }
     # With this Python, since the script's first line finds another one when .venv is not activated.
     command = [sys.executable, str(installed_node()), "--ros-args", "-r", f"__ns:={_NAMESPACE}"]

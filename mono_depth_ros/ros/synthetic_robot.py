@@ -57,13 +57,16 @@ class RobotPublisher:
         )
 
     def publish(self, frame: DriveFrame, stamp_ns: int, *, with_points: bool) -> None:
-        """One moment of the drive, under another stamp; the image goes last, as the slowest sensor's data would."""
+        """One moment of the drive, under another stamp: the first camera, odometry, and the LiDAR if there is one.
+
+        The image goes last, as the slowest sensor's data would.
+        """
         self._odom.publish(_odometry_message(frame, stamp_ns))
-        header = _header(stamp_ns, CAMERA_FRAME)
-        self._camera_info.publish(camera_info_message(frame.camera, header))
-        if with_points:
-            self._points.publish(_points_message(frame.points_lidar, _header(stamp_ns, LIDAR_FRAME)))
-        self._image.publish(image_message(rgb_image_fields(frame.image_rgb), header))
+        view, header = frame.views[0], _header(stamp_ns, CAMERA_FRAME)
+        self._camera_info.publish(camera_info_message(view.camera, header))
+        if with_points and frame.lidar is not None:
+            self._points.publish(_points_message(frame.lidar.points_lidar, _header(stamp_ns, LIDAR_FRAME)))
+        self._image.publish(image_message(rgb_image_fields(view.image_rgb), header))
 
 
 class DepthListener:

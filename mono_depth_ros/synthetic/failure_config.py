@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.synthetic.failures import FailurePlan
+from mono_depth_ros.synthetic.failures import CalibrationBump, FailurePlan, NanPoints, Outliers, SectorLoss
 
-CAMERA, LIDAR, ODOMETRY = "camera", "lidar", "odom"
-SENSORS = (CAMERA, LIDAR, ODOMETRY)
+USUAL_SENSORS = ("camera", "lidar", "odom")
+# Kinds of failure that only some sensors know, and which.
+_RANGING = ("lidar", "scan", "tof", "range")
+_TURNING = ("lidar", "scan")
+_UNMOVED = ("odom", "twist")
 
 
-def failure_plan(values: Mapping[Any, Any]) -> FailurePlan:
+def failure_plan(values: Mapping[Any, Any], sensors: Sequence[str] = USUAL_SENSORS) -> FailurePlan:
     """The plan that a mapping describes: `seed`, and a list of mappings for each kind of failure.
 
     Args:
         values: field of FailurePlan -> number or list of mappings (field -> value).
+        sensors: names of the robot's sensors.
 
     Raises:
         ConfigError: unknown or missing fields, wrong types, impossible values; all of them in one message.
@@ -43,13 +47,27 @@ def failure_plan(values: Mapping[Any, Any]) -> FailurePlan:
             problems.append(f"{key}: expected a list of failures, got {value!r}")
         else:
             kind = typing.get_args(hints[key])[0]
-            arguments[key] = tuple(_entry(kind, entry, f"{key}[{at}]", problems) for at, entry in enumerate(value))
+            able = _able(kind, sensors)
+            arguments[key] = tuple(
+                _entry(kind, entry, f"{key}[{at}]", able, problems) for at, entry in enumerate(value)
+            )
     if problems:
         raise ConfigError("; ".join(problems))
     return FailurePlan(**arguments)
 
 
-def _entry(kind: type[Any], values: Any, name: str, problems: list[str]) -> Any:
+def _able(kind: type[Any], sensors: Sequence[str]) -> list[str]:
+    """The sensors that can fail in a way."""
+    if kind is SectorLoss:
+        return [sensor for sensor in sensors if sensor in _TURNING]
+    if kind in (Outliers, NanPoints):
+        return [sensor for sensor in sensors if sensor in _RANGING]
+    if kind is CalibrationBump:
+        return [sensor for sensor in sensors if sensor not in _UNMOVED]
+    return list(sensors)
+
+
+def _entry(kind: type[Any], values: Any, name: str, sensors: Sequence[str], problems: list[str]) -> Any:
     """One failure, or None with `problems` extended."""
     if not isinstance(values, dict):
         problems.append(f"{name}: expected a mapping such as {{from_s: 1.0}}, got {values!r}")
@@ -67,9 +85,11 @@ def _entry(kind: type[Any], values: Any, name: str, problems: list[str]) -> Any:
     for entry in dataclasses.fields(kind):
         if entry.default is dataclasses.MISSING and entry.name not in values:
             problems.append(f"{name}: {entry.name} is missing")
-    sensor = arguments.get("sensor", CAMERA)
-    if sensor not in SENSORS:
-        problems.append(f"{name}.sensor: expected one of {', '.join(SENSORS)}, got {sensor!r}{_near(sensor, SENSORS)}")
+    usual = next((entry.default for entry in dataclasses.fields(kind) if entry.name == "sensor"), None)
+    sensor = arguments.get("sensor", usual)
+    if isinstance(sensor, str) and sensor not in sensors:
+        known = ", ".join(sensors) or "none that this robot has"
+        problems.append(f"{name}.sensor: expected one of {known}, got {sensor!r}{_near(sensor, sensors)}")
     if len(problems) > before:
         return None
     try:

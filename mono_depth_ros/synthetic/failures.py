@@ -2,7 +2,7 @@
 """When sensors fail: a pure function of sensor, time, message number and seed.
 
 A sensor sends message `packet` at `packet / rate_hz` seconds. A `FailurePlan` says whether it arrives, how late, whose
-content it has (a frozen sensor repeats itself), and what is wrong with the points of a scan.
+content it has (a frozen sensor repeats itself), and what is wrong with its stamp and its ranges.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.synthetic.world import Float32, Float64
 
 # Far beyond any robot; without bounds a slip of the keyboard would fill the memory or overflow a message.
@@ -87,29 +87,31 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class SectorLoss:
-    """A spinning LiDAR sends a revolution in so many packets, each an azimuth sector; each is lost independently."""
+    """A turning scanner sends a turn in so many packets, each an azimuth sector; each is lost independently."""
 
     probability: float
     sectors: int = 36
     from_s: float = 0.0
     to_s: float = math.inf
+    sensor: str = "lidar"
 
     def __post_init__(self) -> None:
         wrong = _window_problems(self.from_s, self.to_s) + _probability_problems(self.probability)
         if not 1 <= self.sectors <= MAX_SECTORS:
             wrong.append(f"expected 1..{MAX_SECTORS} sectors, got {self.sectors}")
-        _refuse("sector loss", wrong)
+        _refuse(f"sector loss of {self.sensor}", wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class Outliers:
-    """Each point of a scan gets, with this probability, any range between the limits; its direction stays."""
+    """Each measured range becomes, with this probability, any number between the limits; its direction stays."""
 
     probability: float
     min_range_m: float = 0.5
     max_range_m: float = 60.0
     from_s: float = 0.0
     to_s: float = math.inf
+    sensor: str = "lidar"
 
     def __post_init__(self) -> None:
         wrong = _window_problems(self.from_s, self.to_s) + _probability_problems(self.probability)
@@ -118,31 +120,85 @@ class Outliers:
                 f"expected 0 < min_range_m < max_range_m <= {MAX_RANGE_M:g}, "
                 f"got {self.min_range_m} and {self.max_range_m}"
             )
-        _refuse("outliers", wrong)
+        _refuse(f"outliers of {self.sensor}", wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class NanPoints:
+    """Each measured range becomes, with this probability, NaN (in a cloud: all three coordinates)."""
+
+    probability: float
+    from_s: float = 0.0
+    to_s: float = math.inf
+    sensor: str = "lidar"
+
+    def __post_init__(self) -> None:
+        wrong = _window_problems(self.from_s, self.to_s) + _probability_problems(self.probability)
+        _refuse(f"NaN points of {self.sensor}", wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A message arrives, with this probability, a second time, `later_s` after the first."""
+
+    sensor: str
+    probability: float
+    later_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        wrong = _probability_problems(self.probability)
+        if not 0.0 <= self.later_s <= MAX_DELAY_S:
+            wrong.append(f"expected later_s in 0..{MAX_DELAY_S:g}, got {self.later_s}")
+        _refuse(f"duplicates of {self.sensor}", wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """From `from_s` to `to_s` a sensor's clock is off: its stamps lie `jump_s` in the future (below 0: in the past).
+
+    A jump back, or the end of a jump forward, puts stamps out of order; a constant jump of a few hundredths of a second
+    is a driver that stamps late. Arrival does not change.
+    """
+
+    sensor: str
+    jump_s: float
+    from_s: float = 0.0
+    to_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        wrong = _window_problems(self.from_s, self.to_s)
+        if not abs(self.jump_s) <= MAX_DELAY_S:
+            wrong.append(f"expected jump_s within {MAX_DELAY_S:g}, got {self.jump_s}")
+        _refuse(f"clock jump of {self.sensor}", wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBump:
-    """From `from_s` on the LiDAR sits elsewhere than its calibration says.
+    """From `from_s` on (a pothole) a camera or a ranging sensor sits elsewhere than its calibration says.
+
+    The renderer takes it into account: the sensor sees what there is to be seen from its new place.
 
     Attributes:
-        rotation_deg: roll, pitch, yaw (about the fixed x, y, z of the calibrated lidar frame, in this order).
-        translation_m: to where it moved, in the calibrated lidar frame.
+        rotation_deg: about the fixed x, y, z of the sensor's calibrated frame, in this order: roll, pitch, yaw for a
+            LiDAR; for a camera, whose frame is optical, pitch (nose up), yaw (to the right), roll.
+        translation_m: to where it moved, in the calibrated frame.
+        sensor: its name.
     """
 
     from_s: float
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     translation_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sensor: str = "lidar"
 
     def __post_init__(self) -> None:
         numbers = (self.from_s, *self.rotation_deg, *self.translation_m)
         wrong = [] if np.isfinite(numbers).all() else [f"expected finite numbers, got {numbers}"]
         if any(abs(part) > MAX_RANGE_M for part in self.translation_m):
             wrong.append(f"expected a translation_m within {MAX_RANGE_M:g} m, got {self.translation_m}")
-        _refuse("bump", wrong)
+        _refuse(f"bump of {self.sensor}", wrong)
 
     def T_calibrated_bumped(self) -> Float64:
-        """float64 [4, 4]: takes points in the moved lidar frame to the frame that calibration knows."""
+        """float64 [4, 4]: takes points in the sensor's moved frame to the frame that calibration knows."""
         cr, cp, cy = np.cos(np.deg2rad(self.rotation_deg))
         sr, sp, sy = np.sin(np.deg2rad(self.rotation_deg))
         yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
@@ -159,8 +215,9 @@ class FailurePlan:
     """Everything that goes wrong in a drive; the same message always meets the same fate.
 
     Attributes:
-        outages, losses, low_rates, delays, freezes: of any sensor, by its name.
-        sector_losses, outliers, bumps: of the LiDAR's scans.
+        outages, losses, low_rates, delays, freezes, duplicates, clock_jumps: of any sensor, by its name.
+        sector_losses, outliers, nan_points: of ranging sensors.
+        bumps: of cameras and ranging sensors; the renderer has to know them too.
         seed: another seed, other losses, jitter and outliers.
     """
 
@@ -173,6 +230,9 @@ class FailurePlan:
     sector_losses: tuple[SectorLoss, ...] = ()
     outliers: tuple[Outliers, ...] = ()
     bumps: tuple[CalibrationBump, ...] = ()
+    nan_points: tuple[NanPoints, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    clock_jumps: tuple[ClockJump, ...] = ()
 
     def __post_init__(self) -> None:
         _refuse("failures", [] if self.seed >= 0 else [f"expected a seed of at least 0, got {self.seed}"])
@@ -228,34 +288,67 @@ class FailurePlan:
                 packet -= 1
             packet = max(packet, 0)
 
-    def published_points(self, points_lidar: Float32, time_s: float, packet: int) -> Float32:
-        """What is left of a scan: sectors lost, ranges wrong, and seen from where the LiDAR now sits.
+    def copies_later_s(self, sensor: str, packet: int) -> tuple[float, ...]:
+        """How long after a message each copy of it arrives; empty when there is none."""
+        return tuple(
+            copy.later_s
+            for number, copy in enumerate(self.duplicates)
+            if copy.sensor == sensor and self._rng(f"copy {sensor}", number, packet).uniform() < copy.probability
+        )
+
+    def stamp_error_s(self, sensor: str, time_s: float) -> float:
+        """How far a sensor's clock is ahead; jumps that apply add up.
+
+        >>> FailurePlan(clock_jumps=(ClockJump("camera", -0.5, 2.0),)).stamp_error_s("camera", 3.0)
+        -0.5
+        """
+        return float(sum(j.jump_s for j in self.clock_jumps if j.sensor == sensor and j.from_s <= time_s < j.to_s))
+
+    def lost_in_sectors(self, sensor: str, azimuth_rad: Float32, time_s: float, packet: int) -> npt.NDArray[np.bool_]:
+        """Which measurements of a turn are lost with their sector.
 
         Args:
-            points_lidar: float32 [N, 3], lidar frame, metres; as measured where calibration says.
-            time_s: of the measurement.
-            packet: number of the scan.
+            sensor: its name.
+            azimuth_rad: float32 [N] of each measurement, -pi..pi, sensor frame.
+            time_s: of the scan.
+            packet: its number.
 
         Returns:
-            float32 [M, 3], M <= N, in the frame in which the sensor publishes them.
+            bool [N].
         """
-        points = points_lidar
+        lost = np.zeros(len(azimuth_rad), dtype=bool)
         for number, loss in enumerate(self.sector_losses):
-            if loss.from_s <= time_s < loss.to_s:
-                lost = self._rng("sectors", number, packet).uniform(size=loss.sectors) < loss.probability
-                turn = np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) + 0.5  # 0..1
-                points = points[~lost[np.minimum((turn * loss.sectors).astype(np.int64), loss.sectors - 1)]]
+            if loss.sensor == sensor and loss.from_s <= time_s < loss.to_s:
+                sector = self._rng("sectors", number, packet).uniform(size=loss.sectors) < loss.probability
+                turn = azimuth_rad / (2 * np.pi) + 0.5  # 0..1
+                lost |= sector[np.minimum((turn * loss.sectors).astype(np.int64), loss.sectors - 1)]
+        return lost
+
+    def wrong_ranges(self, sensor: str, range_m: Float32, time_s: float, packet: int) -> Float32:
+        """Ranges with outliers and NaN among them.
+
+        Args:
+            sensor: its name.
+            range_m: float32 [N]; those that are not finite, and so no measurements, stay.
+            time_s: of the scan.
+            packet: its number.
+
+        Returns:
+            float32 [N].
+        """
+        wrong = range_m.astype(np.float32)
+        measured = np.isfinite(range_m)
         for number, outliers in enumerate(self.outliers):
-            if outliers.from_s <= time_s < outliers.to_s:
+            if outliers.sensor == sensor and outliers.from_s <= time_s < outliers.to_s:
                 rng = self._rng("outliers", number, packet)
-                wrong = rng.uniform(size=len(points)) < outliers.probability
-                range_m = rng.uniform(outliers.min_range_m, outliers.max_range_m, len(points)).astype(np.float32)
-                factor = range_m / np.maximum(np.linalg.norm(points, axis=1), np.float32(1e-6))
-                points = points * np.where(wrong, factor, np.float32(1.0))[:, None]
-        for bump in self.bumps:
-            if time_s >= bump.from_s:
-                points = transform_points(invert_rigid(bump.T_calibrated_bumped()), points)
-        return points
+                chosen = (rng.uniform(size=len(wrong)) < outliers.probability) & measured
+                anything_m = rng.uniform(outliers.min_range_m, outliers.max_range_m, len(wrong)).astype(np.float32)
+                wrong = np.where(chosen, anything_m, wrong)
+        for number, missing in enumerate(self.nan_points):
+            if missing.sensor == sensor and missing.from_s <= time_s < missing.to_s:
+                chosen = self._rng("nan", number, packet).uniform(size=len(wrong)) < missing.probability
+                wrong = np.where(chosen & measured, np.float32(np.nan), wrong)
+        return wrong
 
     def _due(self, sensor: str, packet: int) -> bool:
         return all(packet % low.keep_every == 0 for low in self.low_rates if low.sensor == sensor)

@@ -1,50 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot that drives through a random street, and everything its sensors say, with the truth beside it."""
+"""A robot that drives a course, and everything its sensors say, with the truth beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.rigid import invert_rigid
-from mono_depth_ros.synthetic.lidar import LidarModel, elevation_table, scan
-from mono_depth_ros.synthetic.random_camera import camera_pose, random_photometry
+from mono_depth_ros.geometry.distortion import Distortion
+from mono_depth_ros.synthetic.camera_rig import CameraMount, check_rig
+from mono_depth_ros.synthetic.course import Course
+from mono_depth_ros.synthetic.failures import CalibrationBump
+from mono_depth_ros.synthetic.lidar import LidarModel, LidarScan, scan
+from mono_depth_ros.synthetic.odometry import OdometryModel, WheelOdometry
+from mono_depth_ros.synthetic.random_camera import random_photometry
+from mono_depth_ros.synthetic.range_sensors import (
+    PlanarScan,
+    PlanarScanner,
+    ZoneScan,
+    ZoneSensor,
+    planar_scan,
+    zone_scan,
+)
 from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.street import random_street
 from mono_depth_ros.synthetic.world import Float32, Float64
 
-START_X_M = -6.0  # behind the first car of our lane
-_SWING, _SWING_PERIOD_S = 0.15, 12.0  # speed varies by 15 % in 12 s
+LIDAR, SCANNER, TOF, RANGE_FINDER = "lidar", "scan", "tof", "range"  # names of sensors and of their frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraView:
+    """What one camera sees.
+
+    Attributes:
+        name: of the camera.
+        image_rgb: uint8 [H, W, 3]; distorted where the lens is.
+        camera: intrinsics of the image.
+        distortion: of the lens, or None; image and truth lie in the same, distorted, grid.
+        T_base_camera: float64 [4, 4], the mount as calibration knows it; the camera frame is optical.
+        truth_depth_m: float32 [H, W], exact Z, NaN in the sky.
+        truth_labels: uint8 [H, W], `Label`.
+    """
+
+    name: str
+    image_rgb: npt.NDArray[np.uint8]
+    camera: PinholeCamera
+    distortion: Distortion | None
+    T_base_camera: Float64
+    truth_depth_m: Float32
+    truth_labels: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DriveFrame:
-    """What the robot's sensors say at one instant.
+    """What the robot's sensors say at one instant; None for those that it does not have.
 
     Attributes:
-        stamp_ns: of image, points and odometry alike.
-        image_rgb: uint8 [H, W, 3].
-        camera: its intrinsics.
+        stamp_ns: of everything here, since the start of the drive.
+        views: one per camera, in the order of the rig.
         T_odom_base: float64 [4, 4], odometry with its drift; base_link lies on the ground, x forward.
-        speed_mps: as measured by the wheels.
-        points_lidar: float32 [N, 3], lidar frame.
-        truth_depth_m: float32 [H, W], exact Z, NaN in the sky.
-        T_base_camera, T_base_lidar: float64 [4, 4], mounts; the camera frame is optical.
+        speed_mps, yaw_rate_radps: as measured by wheels and gyroscope.
+        lidar: a revolution around the stamp.
+        planar: a turn that begins at the stamp.
+        tof: an 8x8 time-of-flight reading.
+        range_finder: a single-point time-of-flight reading.
     """
 
     stamp_ns: int
-    image_rgb: npt.NDArray[np.uint8]
-    camera: PinholeCamera
+    views: tuple[CameraView, ...]
     T_odom_base: Float64
     speed_mps: float
-    points_lidar: Float32
-    truth_depth_m: Float32
-    T_base_camera: Float64
-    T_base_lidar: Float64
+    yaw_rate_radps: float
+    lidar: LidarScan | None
+    planar: PlanarScan | None
+    tof: ZoneScan | None
+    range_finder: ZoneScan | None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorMount:
+    """Where a ranging sensor sits in base_link, metres, looking along x."""
+
+    x_m: float
+    y_m: float
+    z_m: float
+
+    def T_base_sensor(self) -> Float64:
+        """float64 [4, 4]."""
+        T_base_sensor = np.eye(4)
+        T_base_sensor[:3, 3] = (self.x_m, self.y_m, self.z_m)
+        return T_base_sensor
+
+
+@dataclass(frozen=True, slots=True)
+class RobotSensors:
+    """The sensors of a robot; None for those that it does not have.
+
+    Attributes:
+        cameras: 1 to 6.
+        lidar, scanner, tof, range_finder: model and mount of each.
+        odometry: errors of the wheels.
+        rolling: whether LiDAR and scanner take a frame's period for a turn, or an instant.
+    """
+
+    cameras: tuple[CameraMount, ...]
+    lidar: tuple[LidarModel, SensorMount] | None = None
+    scanner: tuple[PlanarScanner, SensorMount] | None = None
+    tof: tuple[ZoneSensor, SensorMount] | None = None
+    range_finder: tuple[ZoneSensor, SensorMount] | None = None
+    odometry: OdometryModel = field(default_factory=OdometryModel)
+    rolling: bool = True
 
 
 class SyntheticDrive:
@@ -52,92 +120,124 @@ class SyntheticDrive:
 
     def __init__(
         self,
+        course: Course,
+        sensors: RobotSensors,
         seed: int,
         rate_hz: float = 10.0,
-        width_px: int = 640,
-        height_px: int = 192,
-        lidar_beams: int = 4,
-        fov_deg: float = 81.0,
-        duration_s: float = 20.0,
         samples: int = 2,
+        bumps: tuple[CalibrationBump, ...] = (),
     ) -> None:
-        """Furnish a street long enough for the drive.
+        """Puts a robot on a course.
 
         Args:
-            seed: which street, camera look and noise.
-            rate_hz: frames per second.
-            width_px, height_px: image size; pixels are square.
-            lidar_beams: 1, 4, 8, 16, 32 or 64.
-            fov_deg: horizontal field of view.
-            duration_s: the street is furnished for so long.
+            course: world and true motion.
+            sensors: of the robot.
+            seed: of camera looks and noise.
+            rate_hz: frames per second, of every sensor.
             samples: colour samples per pixel.
+            bumps: sensors that from some time on sit elsewhere than calibration says.
 
         Raises:
-            ConfigError: on a rate, duration or field of view that cannot be.
+            ConfigError: a rate that is not positive, or a rig that cannot be.
         """
-        if rate_hz <= 0 or duration_s <= 0 or not 1.0 < fov_deg < 170.0:
-            raise ConfigError(
-                f"drive: expected rate_hz > 0, duration_s > 0 and fov_deg in 1..170, "
-                f"got {rate_hz}, {duration_s}, {fov_deg}"
-            )
-        rng = np.random.default_rng([seed, 3])
-        cruise = float(rng.uniform(5.0, 8.0))
-        self.street = random_street(seed, length_m=max(140.0, 1.2 * cruise * duration_s + 60.0))
-        ahead = [m.speed_mps for m in self.street.world.movers if m.speed_mps > 0]
-        self._cruise_mps = min([cruise, *(0.85 * speed for speed in ahead)])
-        # keep to the lane, but clear of parked cars where the road is narrow
-        self._lateral_m = -max(0.2, min(-self.street.lane_m, self.street.half_width_m - 3.2))
-        focal = 0.5 * width_px / np.tan(np.deg2rad(fov_deg) / 2)
-        self.camera = PinholeCamera(width_px, height_px, focal, focal, 0.5 * (width_px - 1), 0.5 * (height_px - 1))
-        self.T_base_camera = camera_pose(np.array([1.2, 0.0, 1.55]), 0.0, 0.02, 0.0)
-        self.T_base_lidar = np.eye(4)
-        self.T_base_lidar[:3, 3] = (0.9, 0.0, 1.75)
-        self.lidar = LidarModel(elevation_table(lidar_beams))
-        self.rate_hz = rate_hz
-        self._seed, self._samples = seed, samples
-        self._odometry_scale = 1.0 + float(rng.normal(0.0, 0.005))
-        self._yaw_drift_radps = float(rng.normal(0.0, 0.001))
+        wrong = check_rig(sensors.cameras)
+        if not rate_hz > 0:
+            wrong.append(f"rate_hz: expected more than 0, got {rate_hz}")
+        if wrong:
+            raise ConfigError("drive: " + "; ".join(wrong))
+        self.course, self.sensors, self.rate_hz = course, sensors, rate_hz
+        self._seed, self._samples, self._bumps = seed, samples, bumps
+        self._odometry = WheelOdometry(course, sensors.odometry, rate_hz, seed)
 
-    def speed_mps(self, time_s: float) -> float:
-        """True speed along world x."""
-        return self._cruise_mps * (1.0 + _SWING * np.sin(2 * np.pi * time_s / _SWING_PERIOD_S))
+    def mounts(self) -> dict[str, Float64]:
+        """T_base_sensor float64 [4, 4] of every sensor that has a frame, as calibration knows it."""
+        ranging = {
+            LIDAR: self.sensors.lidar,
+            SCANNER: self.sensors.scanner,
+            TOF: self.sensors.tof,
+            RANGE_FINDER: self.sensors.range_finder,
+        }
+        mounts = {mount.name: mount.T_base_camera() for mount in self.sensors.cameras}
+        return mounts | {name: sensor[1].T_base_sensor() for name, sensor in ranging.items() if sensor is not None}
 
-    def T_world_base(self, time_s: float) -> Float64:
-        """True pose float64 [4, 4] of base_link in the world."""
-        swing = _SWING * _SWING_PERIOD_S / (2 * np.pi) * (1.0 - np.cos(2 * np.pi * time_s / _SWING_PERIOD_S))
-        return self.street.path.pose(START_X_M + self._cruise_mps * (time_s + float(swing)), self._lateral_m)
-
-    def odometry(self, index: int) -> Float64:
-        """Pose T_odom_base float64 [4, 4] as dead reckoning has it: a scale error, a slow turn, a little jitter."""
-        time_s = index / self.rate_hz
-        T_odom_base = invert_rigid(self.T_world_base(0.0)) @ self.T_world_base(time_s)
-        rng = np.random.default_rng([self._seed, 4, index])
-        turn = self._yaw_drift_radps * time_s + float(rng.normal(0.0, 0.0003))
-        c, s = np.cos(turn), np.sin(turn)
-        drift = np.eye(4)
-        drift[:2, :2] = [[c, -s], [s, c]]
-        T_odom_base = drift @ T_odom_base
-        T_odom_base[:3, 3] = T_odom_base[:3, 3] * self._odometry_scale + rng.normal(0.0, (0.004, 0.004, 0.001))
-        return np.asarray(T_odom_base)
+    def T_world_sensor(self, name: str, time_s: float) -> Float64:
+        """Where a sensor really is, float64 [4, 4], bumps included."""
+        T_base_sensor = self.mounts()[name]
+        for bump in self._bumps:
+            if bump.sensor == name and time_s >= bump.from_s:
+                T_base_sensor = T_base_sensor @ bump.T_calibrated_bumped()
+        return self.course.T_world_base(time_s) @ T_base_sensor
 
     def frame(self, index: int) -> DriveFrame:
         """Frame number `index`, at index / rate_hz seconds."""
         time_s = index / self.rate_hz
-        T_world_base = self.T_world_base(time_s)
-        view = render(self.street.world, self.camera, T_world_base @ self.T_base_camera, time_s, self._samples)
-        look = np.random.default_rng([self._seed, 5])  # one sensor: the same lens and gains in every frame
-        image = random_photometry(look, view.image_rgb, np.random.default_rng([self._seed, 6, index]))
-        noise = np.random.default_rng([self._seed, 7, index])
-        points = scan(self.street.world, self.lidar, T_world_base @ self.T_base_lidar, time_s, noise)
-        speed = self.speed_mps(time_s) * self._odometry_scale + float(noise.normal(0.0, 0.02))
+        odometry = self._odometry.reading(index)
         return DriveFrame(
             stamp_ns=round(index * 1e9 / self.rate_hz),
-            image_rgb=image,
-            camera=self.camera,
-            T_odom_base=self.odometry(index),
-            speed_mps=speed,
-            points_lidar=points,
-            truth_depth_m=view.depth_m,
-            T_base_camera=self.T_base_camera,
-            T_base_lidar=self.T_base_lidar,
+            views=tuple(self._view(number, index, time_s) for number in range(len(self.sensors.cameras))),
+            T_odom_base=odometry.T_odom_base,
+            speed_mps=odometry.speed_mps,
+            yaw_rate_radps=odometry.yaw_rate_radps,
+            lidar=self._lidar(index, time_s),
+            planar=self._planar(index, time_s),
+            tof=self._zones(TOF, self.sensors.tof, index, time_s),
+            range_finder=self._zones(RANGE_FINDER, self.sensors.range_finder, index, time_s),
         )
+
+    def _view(self, number: int, index: int, time_s: float) -> CameraView:
+        mount, world = self.sensors.cameras[number], self.course.world
+        T_world_camera = self.T_world_sensor(mount.name, time_s)
+        view = render(world, mount.camera, T_world_camera, time_s, self._samples, distortion=mount.distortion)
+        look = np.random.default_rng([self._seed, 5, number])  # one sensor: the same lens and gains in every frame
+        noise = np.random.default_rng([self._seed, 6, number, index])
+        return CameraView(
+            name=mount.name,
+            image_rgb=random_photometry(look, view.image_rgb, noise),
+            camera=mount.camera,
+            distortion=mount.distortion,
+            T_base_camera=mount.T_base_camera(),
+            truth_depth_m=view.depth_m,
+            truth_labels=view.labels,
+        )
+
+    def _lidar(self, index: int, time_s: float) -> LidarScan | None:
+        if self.sensors.lidar is None:
+            return None
+        model, mount = self.sensors.lidar
+        noise = np.random.default_rng([self._seed, 7, index])
+        return scan(
+            self.course.world,
+            model,
+            lambda at_s: self.T_world_sensor(LIDAR, at_s),
+            time_s,
+            self._turn_s(),
+            noise,
+            mount.T_base_sensor(),
+        )
+
+    def _planar(self, index: int, time_s: float) -> PlanarScan | None:
+        if self.sensors.scanner is None:
+            return None
+        model, mount = self.sensors.scanner
+        noise = np.random.default_rng([self._seed, 11, index])
+        return planar_scan(
+            self.course.world,
+            model,
+            lambda at_s: self.T_world_sensor(SCANNER, at_s),
+            time_s,
+            self._turn_s(),
+            noise,
+            mount.T_base_sensor(),
+        )
+
+    def _zones(
+        self, name: str, sensor: tuple[ZoneSensor, SensorMount] | None, index: int, time_s: float
+    ) -> ZoneScan | None:
+        if sensor is None:
+            return None
+        noise = np.random.default_rng([self._seed, 12 if name == TOF else 13, index])
+        T_world_sensor = self.T_world_sensor(name, time_s)
+        return zone_scan(self.course.world, sensor[0], T_world_sensor, time_s, noise, sensor[1].T_base_sensor())
+
+    def _turn_s(self) -> float:
+        return 1.0 / self.rate_hz if self.sensors.rolling else 0.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from mono_depth_ros.synthetic.course import Course
 from mono_depth_ros.synthetic.street import Street, random_street
-from mono_depth_ros.synthetic.world import Float64
+from mono_depth_ros.synthetic.world import Float64, Mover
 
 _START_X_M = -6.0  # behind the first car of our lane
 _SWING, _SWING_PERIOD_S = 0.15, 12.0  # speed varies by 15 % in 12 s
@@ -31,7 +31,8 @@ def course_through(street: Street, speed_mps: float) -> Course:
         street: furnished for the length of the drive.
         speed_mps: usual speed on a free road; less behind slower traffic.
     """
-    ahead = [mover.speed_mps for mover in street.world.movers if mover.speed_mps > 0]
+    cars = [mover for mover in street.world.movers if isinstance(mover, Mover)]
+    ahead = [car.speed_mps for car in cars if car.speed_mps > 0]
     cruise_mps = min([speed_mps, *(0.85 * speed for speed in ahead)])
     # Keep to the lane, but clear of parked cars where the road is narrow.
     lateral_m = -max(0.2, min(-street.lane_m, street.half_width_m - 3.2))

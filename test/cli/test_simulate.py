@@ -51,11 +51,11 @@ def test_evaluate_scores_against_the_true_depth_images(bag, tmp_path):
     assert main(["evaluate", "--data", str(bag), "--model", str(model), *topics, "--json", str(scores)]) == 0
     found = json.loads(scores.read_text())
     frames = list(rendered_frames(SimulationPlan(seed=3, seconds=0.5, width_px=96, height_px=64), workers=1))
-    near = sum(int((frame.truth_depth_m <= 80.0).sum()) for frame in frames)  # NaN in the sky is not near
+    near = sum(int((frame.views[0].truth_depth_m <= 80.0).sum()) for frame in frames)  # NaN in the sky is not near
     assert found["prediction"]["images"] == 5
     assert 0.85 * near < found["prediction"]["pixels"] < near  # points take their own pixels away
     # The model says 2 m and up to a metre more everywhere.
-    mean_m = sum(float(frame.truth_depth_m[frame.truth_depth_m <= 80.0].sum()) for frame in frames) / near
+    mean_m = sum(float(frame.views[0].truth_depth_m[frame.views[0].truth_depth_m <= 80.0].sum()) for frame in frames) / near
     assert found["prediction"]["mae"] == pytest.approx(mean_m - 2.5, abs=1.0)
     assert found["nearest"]["mae"] < found["prediction"]["mae"]
 

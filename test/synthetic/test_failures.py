@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.geometry.rigid import transform_points
 from mono_depth_ros.synthetic.failure_config import failure_plan
 from mono_depth_ros.synthetic.failures import (
     CalibrationBump,
+    ClockJump,
     Delay,
+    Duplicate,
     FailurePlan,
     Freeze,
     LowRate,
+    NanPoints,
     Outage,
     Outliers,
     PacketLoss,
@@ -24,16 +26,13 @@ from mono_depth_ros.synthetic.failures import (
 RATE_HZ = 10.0
 
 
-def ring(points: int = 3600, radius_m: float = 10.0) -> np.ndarray:
-    """One revolution on a circle, float32 [N, 3]."""
-    azimuth = (np.arange(points) + 0.5) * 2 * np.pi / points - np.pi  # never on the border of a sector
-    return np.stack([radius_m * np.cos(azimuth), radius_m * np.sin(azimuth), np.zeros(points)], 1).astype(np.float32)
+AZIMUTH = ((np.arange(3600) + 0.5) * 2 * np.pi / 3600 - np.pi).astype(np.float32)  # never on the border of a sector
+RANGES = np.full(3600, 10.0, np.float32)
 
 
-def sectors_left(points: np.ndarray, sectors: int) -> list[int]:
-    """Number of points in each sector."""
-    turn = np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) + 0.5
-    return np.histogram(turn, sectors, (0.0, 1.0))[0].tolist()
+def sectors_left(lost: np.ndarray, sectors: int) -> list[int]:
+    """Number of measurements left in each sector."""
+    return np.histogram(AZIMUTH[~lost], sectors, (-np.pi, np.pi))[0].tolist()
 
 
 def test_a_low_rate_keeps_every_nth_message_of_its_sensor():
@@ -82,52 +81,67 @@ def test_lost_sectors_are_lost_whole_and_in_the_share_asked_for():
     plan = FailurePlan(sector_losses=(SectorLoss(0.3, sectors=36),), seed=1)
     lost = []
     for packet in range(40):
-        left = sectors_left(plan.published_points(ring(), packet / RATE_HZ, packet), 36)
+        left = sectors_left(plan.lost_in_sectors("lidar", AZIMUTH, packet / RATE_HZ, packet), 36)
         assert set(left) <= {0, 100}
         lost.append(left.count(0) / 36)
     assert np.mean(lost) == pytest.approx(0.3, abs=0.04)
     assert len(set(lost)) > 1
+    assert not plan.lost_in_sectors("scan", AZIMUTH, 0.0, 0).any()
 
 
 def test_sectors_are_lost_only_in_their_time():
     plan = FailurePlan(sector_losses=(SectorLoss(1.0, from_s=1.0, to_s=2.0),))
-    assert [len(plan.published_points(ring(), time_s, 0)) for time_s in (0.9, 1.0, 1.9, 2.0)] == [3600, 0, 0, 3600]
+    lost = [int(plan.lost_in_sectors("lidar", AZIMUTH, time_s, 0).sum()) for time_s in (0.9, 1.0, 1.9, 2.0)]
+    assert lost == [0, 3600, 3600, 0]
 
 
-def test_outliers_keep_their_direction_and_lie_between_the_limits():
+def test_outliers_lie_between_the_limits_and_only_where_something_was_measured():
     plan = FailurePlan(outliers=(Outliers(0.2, min_range_m=20.0, max_range_m=30.0),))
-    points = plan.published_points(ring(), 0.0, 0)
-    range_m = np.linalg.norm(points, axis=1)
-    wrong = np.abs(range_m - 10.0) > 1e-3
+    range_m = plan.wrong_ranges("lidar", RANGES, 0.0, 0)
+    wrong = range_m != 10.0
     assert wrong.mean() == pytest.approx(0.2, abs=0.03)
     assert range_m[wrong].min() >= 20.0 and range_m[wrong].max() <= 30.0
-    np.testing.assert_allclose(points / range_m[:, None], ring() / 10.0, atol=1e-5)
+    nothing = np.full(3600, np.inf, np.float32)
+    np.testing.assert_array_equal(plan.wrong_ranges("lidar", nothing, 0.0, 0), nothing)
+    np.testing.assert_array_equal(plan.wrong_ranges("scan", RANGES, 0.0, 0), RANGES)
 
 
-def test_after_a_bump_points_are_seen_from_the_moved_sensor():
-    turned_left = FailurePlan(bumps=(CalibrationBump(1.0, rotation_deg=(0.0, 0.0, 90.0)),))
-    ahead = np.array([[5.0, 0.0, 1.0]], np.float32)
-    np.testing.assert_array_equal(turned_left.published_points(ahead, 0.9, 9), ahead)
-    # What is ahead lies to the right of a sensor that looks to the left.
-    np.testing.assert_allclose(turned_left.published_points(ahead, 1.0, 10), [[0.0, -5.0, 1.0]], atol=1e-5)
-    lifted = FailurePlan(bumps=(CalibrationBump(0.0, translation_m=(0.0, 0.0, 0.25)),))
-    np.testing.assert_allclose(lifted.published_points(ahead, 0.0, 0), [[5.0, 0.0, 0.75]])
+def test_nan_points_have_their_share_in_their_time():
+    plan = FailurePlan(nan_points=(NanPoints(0.1, from_s=1.0, to_s=2.0, sensor="scan"),))
+    missing = [np.isnan(plan.wrong_ranges("scan", RANGES, t, 0)).mean() for t in (0.5, 1.5, 2.0)]
+    assert missing == [0.0, pytest.approx(0.1, abs=0.02), 0.0]
 
 
-def test_a_bump_is_undone_by_the_transform_that_it_tells():
-    bump = CalibrationBump(0.0, rotation_deg=(1.0, -2.0, 3.0), translation_m=(0.1, 0.2, -0.3))
-    points = FailurePlan(bumps=(bump,)).published_points(ring(), 0.0, 0)
-    assert np.abs(points - ring()).max() > 0.3
-    np.testing.assert_allclose(transform_points(bump.T_calibrated_bumped(), points), ring(), atol=1e-4)
+def test_a_bump_turns_and_moves_the_sensor_in_its_calibrated_frame():
+    turned_left = CalibrationBump(1.0, rotation_deg=(0.0, 0.0, 90.0))
+    np.testing.assert_allclose(turned_left.T_calibrated_bumped() @ [1.0, 0.0, 0.0, 1.0], [0, 1, 0, 1], atol=1e-12)
+    lifted = CalibrationBump(0.0, rotation_deg=(10.0, 0.0, 0.0), translation_m=(0.0, 0.0, 0.25))
+    np.testing.assert_allclose(lifted.T_calibrated_bumped()[:3, 3], [0.0, 0.0, 0.25])
+    assert lifted.T_calibrated_bumped()[2, 1] == pytest.approx(np.sin(np.deg2rad(10.0)))
+
+
+def test_duplicates_come_as_often_and_as_late_as_asked_for():
+    plan = FailurePlan(duplicates=(Duplicate("odom", 0.3, later_s=0.02), Duplicate("camera", 1.0)))
+    copies = [plan.copies_later_s("odom", packet) for packet in range(500)]
+    assert set(copies) == {(), (0.02,)}
+    assert copies.count((0.02,)) / 500 == pytest.approx(0.3, abs=0.06)
+    assert plan.copies_later_s("camera", 3) == (0.0,) and plan.copies_later_s("lidar", 3) == ()
+
+
+def test_clock_jumps_add_up_in_their_time():
+    plan = FailurePlan(clock_jumps=(ClockJump("camera", 1.0, 2.0, 4.0), ClockJump("camera", -0.25, 3.0)))
+    assert [plan.stamp_error_s("camera", t) for t in (1.0, 2.0, 3.0, 4.0)] == [0.0, 1.0, 0.75, -0.25]
+    assert plan.stamp_error_s("lidar", 3.0) == 0.0
 
 
 def test_the_same_seed_gives_the_same_failures_and_another_one_others():
-    def damaged(seed: int) -> np.ndarray:
+    def damaged(seed: int) -> list[float]:
         plan = FailurePlan(seed=seed, sector_losses=(SectorLoss(0.5),), outliers=(Outliers(0.1),))
-        return plan.published_points(ring(), 0.0, 3)
+        kept = ~plan.lost_in_sectors("lidar", AZIMUTH, 0.0, 3)
+        return plan.wrong_ranges("lidar", RANGES, 0.0, 3)[kept].tolist()
 
-    np.testing.assert_array_equal(damaged(1), damaged(1))
-    assert not np.array_equal(damaged(1), damaged(2))
+    assert damaged(1) == damaged(1)
+    assert damaged(1) != damaged(2)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,9 @@ def test_the_same_seed_gives_the_same_failures_and_another_one_others():
         (lambda: SectorLoss(1.5, sectors=0), "probability in 0..1, got 1.5, expected 1..3600 sectors, got 0"),
         (lambda: Outliers(0.1, min_range_m=3.0, max_range_m=2.0), "min_range_m < max_range_m"),
         (lambda: CalibrationBump(0.0, rotation_deg=(0.0, float("nan"), 0.0)), "expected finite numbers"),
+        (lambda: NanPoints(-0.1), "probability in 0..1, got -0.1"),
+        (lambda: Duplicate("odom", 0.5, later_s=-1.0), "later_s in 0..3600"),
+        (lambda: ClockJump("odom", 1e9), "jump_s within 3600"),
         (lambda: FailurePlan(seed=-1), "seed of at least 0"),
     ],
 )
@@ -163,8 +180,12 @@ def test_plain_values_become_a_plan():
             "freezes": [{"sensor": "camera", "from_s": 3, "to_s": 4}],
             "sector_losses": [{"probability": 0.3}],
             "outliers": [{"probability": 0.01, "to_s": 5}],
-            "bumps": [{"from_s": 8, "rotation_deg": [0, 1.5, 0]}],
-        }
+            "bumps": [{"from_s": 8, "rotation_deg": [0, 1.5, 0]}, {"from_s": 9, "sensor": "camera_rear"}],
+            "nan_points": [{"probability": 0.5, "sensor": "scan"}],
+            "duplicates": [{"sensor": "twist", "probability": 0.5}],
+            "clock_jumps": [{"sensor": "lidar", "jump_s": -1}],
+        },
+        ("camera", "camera_rear", "lidar", "scan", "odom", "twist"),
     )
     assert plan == FailurePlan(
         outages=(Outage("lidar", 1.0, 2.0),),
@@ -175,7 +196,10 @@ def test_plain_values_become_a_plan():
         freezes=(Freeze("camera", 3.0, 4.0),),
         sector_losses=(SectorLoss(0.3),),
         outliers=(Outliers(0.01, to_s=5.0),),
-        bumps=(CalibrationBump(8.0, (0.0, 1.5, 0.0)),),
+        bumps=(CalibrationBump(8.0, (0.0, 1.5, 0.0)), CalibrationBump(9.0, sensor="camera_rear")),
+        nan_points=(NanPoints(0.5, sensor="scan"),),
+        duplicates=(Duplicate("twist", 0.5),),
+        clock_jumps=(ClockJump("lidar", -1.0),),
     )
     assert failure_plan({}) == FailurePlan()
 
@@ -190,6 +214,8 @@ def test_every_problem_is_told_in_one_error():
                 "outages": [{"sensor": "lidr", "from_s": 1, "to_s": 2}, {"sensor": "lidar", "form_s": 1, "to_s": 2}, 7],
                 "bumps": [{"from_s": "soon", "rotation_deg": [1, 2]}],
                 "freezes": [{"sensor": "camera", "from_s": 4, "to_s": 3}],
+                "outliers": [{"probability": 0.1, "sensor": "camera"}],
+                "nan_points": [{"probability": 0.1, "sensor": "scan"}],
             }
         )
     text = str(refused.value)
@@ -204,6 +230,8 @@ def test_every_problem_is_told_in_one_error():
         "bumps[0].from_s: expected a number, got 'soon'",
         "bumps[0].rotation_deg: expected a list of 3 numbers, got [1, 2]",
         "freezes[0]: freeze of camera: expected from_s < to_s, got 4.0 and 3.0",
+        "outliers[0].sensor: expected one of lidar, got 'camera'",
+        "nan_points[0].sensor: expected one of lidar, got 'scan'",
     ):
         assert part in text
     assert "\n" not in text
