@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 
+from mono_depth_ros.synthetic.light import Light
 from mono_depth_ros.synthetic.textures import Material, Pattern, Rgb
-from mono_depth_ros.synthetic.world import Light
 
 Rng = np.random.Generator
 
@@ -70,4 +71,49 @@ def random_light(rng: Rng) -> Light:
         cloud_cover=float(rng.uniform(0.6, 1.0) if overcast else rng.uniform(0.0, 0.8)),
         haze_m=float(np.exp(rng.uniform(np.log(200.0), np.log(5000.0)))),
         seed=int(rng.integers(0, 10_000)),
+    )
+
+
+def random_street_light(rng: Rng) -> Light:
+    """`random_light`, and in one street of three weather or the dark: fog, rain, snow, dusk, night."""
+    light = random_light(rng)
+    kind = rng.choice(6, p=(0.66, 0.07, 0.09, 0.06, 0.06, 0.06))
+    if kind == 0:
+        return light
+    if kind == 4:
+        return _dimmed(light, float(rng.uniform(0.25, 0.6)), float(rng.uniform(0.0, 0.35)))
+    if kind == 5:
+        return _dimmed(light, float(rng.uniform(0.01, 0.08)), 0.0)
+    grey = float(rng.uniform(0.45, 0.85))
+    ambient = grey * float(rng.uniform(0.5, 0.8))
+    dull = replace(
+        light,
+        sun_rgb=(0.05, 0.05, 0.05),
+        ambient_rgb=(ambient * 0.98, ambient, ambient * 1.03),
+        horizon_rgb=(grey * 0.98, grey, grey * 1.02),
+        zenith_rgb=(grey * 0.9, grey * 0.93, grey),
+        cloud_cover=1.0,
+    )
+    if kind == 1:
+        return replace(dull, haze_m=float(np.exp(rng.uniform(np.log(25.0), np.log(180.0)))))
+    if kind == 2:
+        return replace(dull, rain=float(rng.uniform(0.1, 1.0)), haze_m=float(rng.uniform(80.0, 600.0)))
+    fall = float(max(0.0, rng.uniform(-0.5, 1.0)))
+    cover = float(rng.uniform(0.2, 1.0))
+    base = dull if fall > 0 else light
+    return replace(base, snow_fall=fall, snow_cover=cover, haze_m=float(rng.uniform(100.0, 900.0)))
+
+
+def _dimmed(light: Light, level: float, sun: float) -> Light:
+    """The same sky, darker."""
+
+    def times(rgb: Rgb, factor: float) -> Rgb:
+        return rgb[0] * factor, rgb[1] * factor, rgb[2] * factor
+
+    return replace(
+        light,
+        sun_rgb=times(light.sun_rgb, sun),
+        ambient_rgb=times(light.ambient_rgb, level),
+        horizon_rgb=times(light.horizon_rgb, level),
+        zenith_rgb=times(light.zenith_rgb, level * 0.7),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.synthetic.labels import Label
-from mono_depth_ros.synthetic.textures import Float32, Float64, Rgb, visible_share
+from mono_depth_ros.synthetic.textures import Float32, Float64, Rgb, noise, visible_share
 
 _SineTerms = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 
@@ -88,7 +88,20 @@ def _sines(x_m: Float64 | Float32 | float, terms: _SineTerms) -> tuple[Float64, 
 
 @dataclass(frozen=True, slots=True)
 class RoadPaint:
-    """What the ground around a road looks like, by distance from the centre line."""
+    """What the ground around a road looks like, by distance from the centre line.
+
+    Args:
+        path: the road.
+        half_width_m: of the road.
+        sidewalk_m: width of each pavement.
+        line_rgb, sidewalk_rgb, verge_rgb: colours.
+        dash_m: length of a dash of the middle line, and of the gap after it.
+        side_streets_x_m: where along world x streets cross; they run along world y.
+        side_half_width_m: of those.
+        zebra: whether crossings have one.
+        wear: 0 new .. 1 old: patches, cracks and tracks in the asphalt.
+        snow: 0 none .. 1 the ground is white but for the tracks.
+    """
 
     path: RoadPath
     half_width_m: float = 3.5
@@ -97,7 +110,11 @@ class RoadPaint:
     sidewalk_rgb: Rgb = (0.5, 0.5, 0.48)
     verge_rgb: Rgb = (0.25, 0.33, 0.15)
     dash_m: float = 6.0
-    crossing_x_m: float = 1e6  # a crossing road, or far away for none
+    side_streets_x_m: tuple[float, ...] = ()
+    side_half_width_m: float = 3.0
+    zebra: bool = True
+    wear: float = 0.0
+    snow: float = 0.0
 
     def labels(self, ground_m: Float32) -> npt.NDArray[np.uint8]:
         """Label of ground points.
@@ -108,39 +125,84 @@ class RoadPaint:
         Returns:
             uint8 [N]: ROAD, SIDEWALK or TERRAIN.
         """
-        _, on_road, walk, _ = self._zones(ground_m)
-        return np.where(on_road, Label.ROAD, np.where(walk, Label.SIDEWALK, Label.TERRAIN)).astype(np.uint8)
+        zone = self._zones(ground_m)
+        return np.where(zone.road, Label.ROAD, np.where(zone.walk, Label.SIDEWALK, Label.TERRAIN)).astype(np.uint8)
 
     def colour(self, ground_m: Float32, footprint_m: Float32, asphalt: Float32) -> Float32:
-        """Colour [3, N] of the ground: asphalt [3, N] with lines and a zebra, sidewalks, verges.
+        """Colour [3, N] of the ground: asphalt [3, N] with wear, lines and a zebra, kerbs, sidewalks, verges.
 
         Args:
             ground_m: float32 [3, N], world frame.
             footprint_m: float32 [N], size of a pixel on the ground.
             asphalt: float32 [3, N], colour of the bare road.
         """
-        lateral, on_road, walk, crossing = self._zones(ground_m)
-        along, away, half = ground_m[0], np.abs(lateral), self.half_width_m
-        dash = (away < 0.08) & (np.mod(along, 2 * self.dash_m) < self.dash_m) & (crossing > half)
-        edge = (np.abs(away - half + 0.25) < 0.07) & (crossing > half)
-        zebra = (np.abs(crossing - half - 2.0) < 1.3) & (np.mod(lateral, 1.0) < 0.5) & (away < half)
-        tiles = walk & ((np.mod(along, 0.9) < 0.05) | (np.mod(lateral, 0.9) < 0.05)) & (footprint_m < 0.1)
-        thin = np.clip(0.15 / np.maximum(footprint_m, 1e-6), 0.0, 1.0)  # a line narrower than a pixel is fainter
-        line = np.clip((dash | edge) * thin + zebra * visible_share(np.float32(1.0), footprint_m), 0.0, 1.0)
-        paint = np.where(walk, _column(self.sidewalk_rgb), _column(self.verge_rgb))
-        paint = np.where(tiles, paint * 0.6, paint)
-        paint = np.where(on_road, asphalt + (_column(self.line_rgb) - asphalt) * line, paint)
+        zone = self._zones(ground_m)
+        along, away = ground_m[0], np.abs(zone.lateral)
+        paint = np.where(zone.walk, _column(self.sidewalk_rgb), _column(self.verge_rgb))
+        joint = (np.mod(along, 0.9) < 0.04) | (np.mod(zone.lateral, 0.9) < 0.04)
+        paint = np.where(zone.walk & joint & (footprint_m < 0.1), paint * 0.55, paint)
+        kerb = (np.abs(away - self.half_width_m - 0.08) < 0.08) & zone.walk
+        paint = np.where(kerb, paint * 1.25, paint)
+        worn = asphalt if self.wear <= 0 else asphalt * self._wear(ground_m, away, footprint_m)
+        line = self._lines(zone, along, away, footprint_m)
+        paint = np.where(zone.road, worn + (_column(self.line_rgb) - worn) * line, paint)
+        if self.snow > 0:
+            patches = noise(ground_m * np.float32(0.5)) + 0.5 * noise(ground_m * np.float32(2.1))
+            driven = np.where(zone.road, 0.75 * np.clip(1.3 - 0.9 * zone.track, 0.0, 1.0), 0.0)
+            cover = np.clip(patches + 3.0 * self.snow - 0.6 - 3.0 * driven, 0.0, 1.0)
+            paint = paint + cover * (np.float32(0.82) - paint)
         return np.asarray(paint, dtype=np.float32)
 
-    def _zones(self, ground_m: Float32) -> tuple[Float32, npt.NDArray[np.bool_], npt.NDArray[np.bool_], Float32]:
-        """Offset to the left of the centre line, on a road, on a sidewalk, distance from the crossing's centre: [N]."""
+    def _lines(self, zone: _Zones, along: Float32, away: Float32, footprint_m: Float32) -> Float32:
+        """How much line paint covers the road, 0..1 [N]."""
+        half, free = self.half_width_m, zone.to_side_street > self.side_half_width_m
+        dash = (away < 0.07) & (np.mod(along, 2 * self.dash_m) < self.dash_m) & free
+        edge = (np.abs(away - half + 0.25) < 0.06) & free
+        stop = (np.abs(zone.to_side_street - self.side_half_width_m - 0.8) < 0.2) & (away < half)
+        thin = np.clip(0.14 / np.maximum(footprint_m, 1e-6), 0.0, 1.0)  # a line narrower than a pixel is fainter
+        line = (dash | edge) * thin + stop * np.clip(0.4 / np.maximum(footprint_m, 1e-6), 0.0, 1.0)
+        if self.zebra:
+            bars = (np.abs(zone.to_side_street - self.side_half_width_m - 2.8) < 1.4) & (away < half)
+            # finer than a pixel, bars and gaps make an even half tone
+            sharp = visible_share(np.float32(1.0), footprint_m)
+            line = line + bars * (0.5 + sharp * ((np.mod(zone.lateral, 1.0) < 0.5) - 0.5))
+        return np.asarray(np.clip(line, 0.0, 1.0), dtype=np.float32)
+
+    def _wear(self, ground_m: Float32, away: Float32, footprint_m: Float32) -> Float32:
+        """Brightness factor [N] of old asphalt: wheel tracks, repaired rectangles, tarred cracks."""
+        tracks = 1.0 - 0.2 * np.exp(-(((np.abs(away - self.half_width_m / 2) - 0.8) / 0.35) ** 2))
+        cells = np.stack([np.floor(ground_m[0] / 5.3), np.floor(ground_m[1] / 1.9), np.zeros_like(away)])
+        tone = noise((cells * np.float32(1.37) + np.float32(0.31)).astype(np.float32))
+        patch = np.where(np.abs(tone) > 0.42, 1.0 + 0.8 * tone, 1.0)
+        bends = noise(ground_m * np.float32(0.55)) + 0.35 * noise(ground_m * np.float32(2.3))
+        width = np.maximum(0.012, 0.3 * footprint_m)
+        crack = (np.abs(bends) < width) * np.clip(0.03 / np.maximum(footprint_m, 1e-6), 0.0, 1.0)
+        worn = tracks * patch * (1.0 - 0.7 * crack)
+        return np.asarray(1.0 + self.wear * (worn - 1.0), dtype=np.float32)
+
+    def _zones(self, ground_m: Float32) -> _Zones:
         y, slope = self.path.centre(ground_m[0])
         lateral = (ground_m[1] - y) / np.sqrt(1.0 + slope * slope)
-        away, half = np.abs(lateral), self.half_width_m
-        crossing = np.abs(ground_m[0] - self.crossing_x_m)
-        on_road = (away < half) | (crossing < half)
-        walk = ~on_road & ((away < half + self.sidewalk_m) | (crossing < half + self.sidewalk_m))
-        return np.asarray(lateral, dtype=np.float32), on_road, walk, crossing
+        away, half, side = np.abs(lateral), self.half_width_m, self.side_half_width_m
+        to_side = np.full_like(away, 1e6)
+        for x_m in self.side_streets_x_m:
+            to_side = np.minimum(to_side, np.abs(ground_m[0] - x_m))
+        road = (away < half) | (to_side < side)
+        walk = ~road & ((away < half + self.sidewalk_m) | (to_side < side + self.sidewalk_m))
+        track = np.abs(np.abs(away - half / 2) - 0.8)
+        return _Zones(np.asarray(lateral, dtype=np.float32), road, walk, to_side, track)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Zones:
+    """Places of N ground points: offset to the left of the centre line, distance to the middle of the nearest side
+    street and to a wheel track (m), and whether on a road or a sidewalk."""
+
+    lateral: Float32
+    road: npt.NDArray[np.bool_]
+    walk: npt.NDArray[np.bool_]
+    to_side_street: Float32
+    track: Float32
 
 
 def _column(rgb: Rgb) -> Float32:
