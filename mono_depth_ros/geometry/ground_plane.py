@@ -16,6 +16,7 @@ from mono_depth_ros.geometry.camera import Points
 Float64 = npt.NDArray[np.float64]
 _ROUNDS = 8
 _TUKEY = 4.685  # 95 % of the efficiency of least squares under normal errors
+_TRIAL_POINTS = 400
 _BELOW_HORIZON = 0.03  # rays less steep (about 2 degrees) tell nothing about the height
 
 
@@ -139,6 +140,8 @@ def _best_trial(rays: Float64, inverse: Float64, up: Float64, policy: GroundPoli
     gradients = gradients[level & (length > 0)]
     if not len(gradients):
         return None
+    # A part of the points is enough to tell a good plane from a bad one.
+    rays, inverse = rays[:: 1 + len(rays) // _TRIAL_POINTS], inverse[:: 1 + len(rays) // _TRIAL_POINTS]
     # -(n / h).r / (1 / d) is the ratio of a point's depth to that of the plane along its ray.
     error = -(gradients @ rays.T) / inverse - 1.0
     best: Float64 = gradients[int(np.argmax((np.abs(error) < policy.tolerance).sum(axis=1)))]
