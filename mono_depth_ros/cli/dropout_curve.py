@@ -256,6 +256,8 @@ def _print_findings(findings: "list[Finding]") -> None:
     if not findings:
         print("completion helps at every value")
         return
+    from mono_depth_ros.evaluation.dropout_curve import summaries
+
     print(f"WARNING: completion does not help at {len(findings)} places:")
-    for finding in findings:
-        print(f"  {finding.text()}")
+    for sentence in summaries(findings):
+        print(f"  {sentence}")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the error of one model grows as its LiDAR fades, beside what needs no learning."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,6 +34,8 @@ from mono_depth_ros.perception.dial import DialPolicy, DialState, Mode, decide
 
 WATCHED_METHODS = {COMPLETION: "completion", COMPLETION_NETWORK: "completion by the network alone"}
 WATCHED_METRICS = ("abs_rel", "rmse")
+# The baselines keep one core busy while the network runs on the other.
+_WORKERS = 2
 # Added points may make an error this much worse before it is called a fault.
 TOLERATED_GROWTH = 0.02
 # Below this (a ten-thousandth, or a tenth of a millimetre) a difference of errors is rounding.
@@ -128,18 +132,21 @@ def measure_dropout_curve(
     protocol = scoring_protocol(plan)
     gathered = {(sweep.name, value): _Gathered() for sweep in plan.sweeps() for value in sweep.values}
     count = truth_pixels = without_truth = 0
-    for given in images:
-        image, fading = given.image, FadingImage(given, plan)
-        if not fading.held_out.cells.any():
-            without_truth += 1
-            continue
-        scorer = _ImageScorer(image, fading, engine, protocol)
-        for (sweep, value), found in gathered.items():
-            found.add(scorer.score(fading.points(sweep, value), value if sweep in (AGE_CARRIED, AGE_AS_IS) else 0.0))
-            if on_value is not None:
-                on_value()
-        count += 1
-        truth_pixels += int(fading.held_out.cells.sum())
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for given in images:
+            image, fading = given.image, FadingImage(given, plan)
+            if not fading.held_out.cells.any():
+                without_truth += 1
+                continue
+            scorer = _ImageScorer(image, fading, engine, protocol)
+            for found, scored in zip(
+                gathered.values(), pool.map(partial(_score_value, scorer, fading), gathered), strict=True
+            ):
+                found.add(scored)
+                if on_value is not None:
+                    on_value()
+            count += 1
+            truth_pixels += int(fading.held_out.cells.sum())
     if not count:
         raise DataError(
             f"drop-out curve: expected at least one image with truth in view and a scan {plan.max_age_s:g} s before "
@@ -150,6 +157,11 @@ def measure_dropout_curve(
         for sweep in plan.sweeps()
     )
     return DropoutCurve(curves, count, truth_pixels, without_truth)
+
+
+def _score_value(scorer: "_ImageScorer", fading: FadingImage, at: tuple[str, float]) -> "_Scored":
+    sweep, value = at
+    return scorer.score(fading.points(sweep, value), value if sweep in (AGE_CARRIED, AGE_AS_IS) else 0.0)
 
 
 def scoring_protocol(plan: FadingPlan) -> Protocol:
@@ -173,6 +185,23 @@ def where_completion_stops_helping(curve: DropoutCurve) -> list[Finding]:
                 for metric in WATCHED_METRICS:
                     findings += _findings_at(sweep, point, fewer, method, metric)
     return findings
+
+
+def summaries(findings: Sequence[Finding]) -> list[str]:
+    """A sentence for the findings of one sweep, method, metric and reason, in their order."""
+    together: dict[tuple[str, str, str, str], list[Finding]] = {}
+    for finding in findings:
+        key = (finding.sweep, finding.method, finding.metric, finding.reason)
+        together.setdefault(key, []).append(finding)
+    sentences = []
+    for found in together.values():
+        if len(found) == 1:
+            sentences.append(found[0].text())
+            continue
+        worst = max(found, key=lambda finding: finding.error - finding.limit)
+        values = ", ".join(f"{finding.value:g}" for finding in found)
+        sentences.append(f"{found[0].sweep} at {values}; the worst: {worst.text()}")
+    return sentences
 
 
 def _findings_at(sweep: Sweep, point: CurvePoint, fewer: CurvePoint | None, method: str, metric: str) -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.evaluation.dropout_curve import CurvePoint, DropoutCurve, Finding
-from mono_depth_ros.evaluation.fading_sweeps import AGE_AS_IS, AGE_CARRIED, BEAMS, POINTS, Sweep
+from mono_depth_ros.evaluation.fading_sweeps import BEAMS, POINTS, Sweep
 from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
@@ -23,7 +23,6 @@ from mono_depth_ros.evaluation.method_depths import (
     PREDICTION_MEDIAN_SCALED,
 )
 from mono_depth_ros.evaluation.metrics import DepthMetrics
-from mono_depth_ros.perception.dial import DialPolicy
 
 _COLUMNS = 4
 _PANELS = (("abs_rel", "AbsRel"), ("rmse", "RMSE [m]"))
@@ -150,12 +149,27 @@ def _draw_panel(
         axis.set_xscale("symlog", linthresh=1, base=2 if sweep.name == BEAMS else 10)
         axis.set_xticks(sweep.values, [f"{value:g}" for value in sweep.values])
         axis.minorticks_off()
-    if sweep.name in (AGE_CARRIED, AGE_AS_IS):
-        axis.axvline(DialPolicy().max_points_age_s, color="#999999", linewidth=1)
-        axis.text(DialPolicy().max_points_age_s, limits[1] / 1.1, " the dial predicts", va="top", color="#666666")
+    _shade_where_the_dial_predicts(axis, points)
     axis.grid(alpha=0.3)
     axis.set_title(sweep.title)
     axis.set_xlabel(sweep.x_label)
+
+
+def _shade_where_the_dial_predicts(axis: Any, points: Sequence[CurvePoint]) -> None:
+    """Grey behind the values at which the node, by its defaults, would not complete most images."""
+    values = [point.value for point in points]
+    for at, point in enumerate(points):
+        if point.dial_completes < 0.5:
+            # Half the way to the neighbours; on the axes of powers, in their logarithm.
+            left = values[at] if at == 0 else _between(axis, values[at - 1], values[at])
+            right = values[at] if at == len(values) - 1 else _between(axis, values[at], values[at + 1])
+            axis.axvspan(left, right, color="#000000", alpha=0.08, linewidth=0, zorder=0)
+
+
+def _between(axis: Any, low: float, high: float) -> float:
+    there = axis.xaxis.get_transform()
+    middle = 0.5 * (there.transform([low]) + there.transform([high]))
+    return float(there.inverted().transform(middle)[0])
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
@@ -166,7 +180,9 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 def _draw_legend(axis: Any) -> None:
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     lines = [Line2D([], [], label=label, **style) for label, style in _LINES.values()]
     lines.append(Line2D([], [], label="completion does not help", color="red", marker="x", linestyle=""))
-    axis.legend(handles=lines, loc="center", frameon=False, fontsize=11)
+    shade = Patch(color="#000000", alpha=0.08, label="the dial predicts instead")
+    axis.legend(handles=[*lines, shade], loc="center", frameon=False, fontsize=11)
