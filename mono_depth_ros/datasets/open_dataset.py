@@ -15,7 +15,7 @@ from mono_depth_ros.datasets.nyu import NyuSamples
 from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
 from mono_depth_ros.datasets.snapshot_feed import FeedOptions
 from mono_depth_ros.datasets.sparse_patterns import PatternedSamples, PatternedStream, SparsePattern
-from mono_depth_ros.datasets.url_options import decimal, flag, nearest, parse_options, transform, whole
+from mono_depth_ros.datasets.url_options import decimal, flag, nearest, parse_options, size, transform, whole
 from mono_depth_ros.datasets.void import VoidSamples
 from mono_depth_ros.errors import ConfigError
 
@@ -34,6 +34,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "nyu": ("split", *_PATTERN_KEYS),
     "void": ("split", "points", *_PATTERN_KEYS),
     "bag": (*_BAG_KEYS, *_PATTERN_KEYS),
+    "synthetic": (
+        *("seed", "seconds", "rate", "size", "samples", "rig", "camera", "points", "beams", "cache"),
+        *(key for key in _PATTERN_KEYS if key not in ("beams", "seed")),
+    ),
 }
 
 
@@ -62,6 +66,8 @@ def open_dataset(url: str) -> Iterable[DepthSample]:
     path = Path(path_text).expanduser()
     if not path_text:
         raise ConfigError(f"data set {url!r}: expected a path after {name}:, got none")
+    if name == "synthetic":
+        return _synthetic(path_text, options)
     if name == "bag":
         stream = BagSamples(path, _bag_query(path, options))
         choice = _pattern(options)
@@ -141,6 +147,34 @@ def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawSamples:
     if points not in ("velodyne", "none"):
         raise ConfigError(f"points: expected velodyne or none, got {points!r}")
     return KittiRawSamples(path, frames, options.get("truth", "improved"), with_points=points == "velodyne")
+
+
+def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:
+    from mono_depth_ros.datasets.simulation import ODOMETRY, SimulationPlan
+    from mono_depth_ros.datasets.synthetic_samples import NO_POINTS, POINT_SENSORS, SyntheticSamples
+
+    points = options.get("points", POINT_SENSORS[0])
+    if points not in (*POINT_SENSORS, NO_POINTS):
+        raise ConfigError(f"points: expected one of {', '.join((*POINT_SENSORS, NO_POINTS))}, got {points!r}")
+    width_px, height_px = size(options.get("size", "640x192"), "size")
+    plan = SimulationPlan(
+        seed=whole(options.get("seed", "0"), "seed"),
+        seconds=decimal(options.get("seconds", "5"), "seconds"),
+        rate_hz=decimal(options.get("rate", "10"), "rate"),
+        width_px=width_px,
+        height_px=height_px,
+        lidar_beams=whole(options.get("beams", "4"), "beams"),
+        samples=whole(options.get("samples", "2"), "samples"),
+        world=world,
+        rig=options.get("rig", "single"),
+        sensors=(ODOMETRY,) if points == NO_POINTS else (points, ODOMETRY),
+    )
+    cache = Path(options["cache"]).expanduser() if "cache" in options else None
+    samples = SyntheticSamples(plan, points, options.get("camera"), cache)
+    # Here `beams` are those of the LiDAR, and the one seed is that of everything.
+    others = {key: value for key, value in options.items() if key != "beams" and (key != "seed" or "random" in options)}
+    choice = _pattern(others)
+    return samples if choice is None else PatternedSamples(samples, *choice)
 
 
 def _pattern(options: dict[str, str]) -> tuple[SparsePattern, bool] | None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One image of a drive with what is known about its depth."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,26 @@ class DepthSamples(Protocol):
             DataError: a file is missing or broken, or the image has another size.
         """
         ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """Samples that take long to make, and are kept."""
+
+    def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None: ...
+
+
+def prepare(samples: Iterable[DepthSample], on_progress: Callable[[int, int], None] | None = None) -> None:
+    """Makes samples that have to be made, as rendered ones, all at once; may be interrupted and called again.
+
+    Without it they are made when they are asked for. Samples that lie on the disk need nothing, and nothing is done.
+
+    Args:
+        samples: of `open_dataset`.
+        on_progress: is told (samples that are there, all samples).
+    """
+    if isinstance(samples, Preparable):
+        samples.prepare(on_progress)
 
 
 def _check(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

@@ -4,13 +4,13 @@
 import dataclasses
 import operator
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.sample import ContextFrame, DepthSample, DepthSamples
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample, DepthSamples, prepare
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
@@ -67,7 +67,7 @@ class PatternedSamples:
         return len(self._samples)
 
     def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
+        return (_patterned(sample, self._pattern, self._hold_out) for sample in self._samples)
 
     def __getitem__(self, index: int) -> DepthSample:
         """Sample `index`. Raises what the samples raise, and DataError where a sample has nothing to choose from."""
@@ -76,6 +76,10 @@ class PatternedSamples:
     def context(self, index: int, step: int) -> ContextFrame | None:
         """The image `step` frames after sample `index`, as the samples give it."""
         return self._samples.context(index, step)
+
+    def prepare(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Makes what the samples have to make; see `sample.prepare`."""
+        prepare(self._samples, on_progress)
 
 
 class PatternedStream:

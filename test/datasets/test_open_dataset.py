@@ -131,7 +131,7 @@ def test_a_wrong_value_is_refused(kitti_depth, query, message):
         open_dataset(f"kitti_depth:{kitti_depth}?{query}")
 
 
-@pytest.mark.parametrize("name", sorted(set(KEYS) - {"bag", "kitti_raw"}))
+@pytest.mark.parametrize("name", sorted(set(KEYS) - {"bag", "kitti_raw", "synthetic"}))
 def test_a_folder_without_the_format_is_an_error_with_the_folder(tmp_path, name):
     if name == "nyu":
         pytest.importorskip("h5py", reason="NYUv2: h5py is not installed")
