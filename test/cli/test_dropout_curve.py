@@ -62,7 +62,7 @@ def test_a_model_that_points_make_worse_is_warned_of(run, tmp_path, capsys, monk
     assert run("--limit", "1") == 0
     shown = capsys.readouterr().out
     assert "WARNING: completion does not help at" in shown
-    assert "beams 64: abs_rel of completion is" in shown and "prediction alone 0.010" in shown
+    assert "beams at 1, 2, 4, 8, 16, 32, 64; the worst: beams" in shown and "prediction alone 0.010" in shown
     findings = json.loads((tmp_path / "out" / "dropout_curve.json").read_text())["where_completion_stops_helping"]
     assert {"beams", "points", "packet_loss", "rotation"} <= {finding["sweep"] for finding in findings}
 

@@ -15,6 +15,7 @@ from mono_depth_ros.evaluation.dropout_curve import (
     CurvePoint,
     DropoutCurve,
     measure_dropout_curve,
+    summaries,
     where_completion_stops_helping,
 )
 from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
@@ -196,6 +197,17 @@ def test_a_model_that_more_points_make_worse_is_found_out():
     assert not any(found.sweep == "points" and found.value <= 500 for found in findings)
     text = next(found.text() for found in findings if found.sweep == "points" and found.metric == "abs_rel")
     assert text.startswith("points 5000: abs_rel of completion is 7.000") and "(the dial completes 100%" in text
+
+
+def test_findings_of_one_kind_are_told_in_one_sentence():
+    findings = where_completion_stops_helping(hand_curve(0, [0.5, 1.2, 1.5, 0.9, 1.1]))
+    sentences = [sentence for sentence in summaries(findings) if "abs_rel" in sentence]
+    assert sentences == [
+        "hand at 1, 2, 4; the worst: hand 2: abs_rel of completion is 1.500, prediction alone 1.000 "
+        "(the dial completes 100% of these images)"
+    ]
+    single = where_completion_stops_helping(hand_curve(0, [0.5, 1.2]))
+    assert summaries(single)[0].startswith("hand 1: abs_rel")
 
 
 def hand_curve(points_grow, completion, method="completion", prediction=1.0):
