@@ -3,8 +3,8 @@
 
     python bench/renderers.py [--frames 12] [--width 320] [--height 96]
 
-One core. The others are measured where they are installed (`pip install trimesh embreex mujoco mitsuba`, best in an
-environment of their own): Embree casts the rays of our own frame, with our shading; MuJoCo casts the same rays against
+One core, processor time. The others are measured where they are installed (`pip install trimesh embreex mujoco
+mitsuba`, best in an environment of their own): Embree casts the rays of our own frame, with our shading; MuJoCo casts the same rays against
 the same solids; Mitsuba renders the triangles of the street, without our textures, sky, haze or lens.
 """
 
@@ -63,9 +63,9 @@ class Clock:
         """The function, with its time added up."""
 
         def run(*args: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             result = function(*args)
-            self.seconds += time.perf_counter() - start
+            self.seconds += time.process_time() - start
             return result
 
         return run
@@ -91,10 +91,10 @@ def frame_times(scenes: list[View], camera: PinholeCamera, cast: Any, shadow: An
     with replaced(cast_grid=casting.timed(cast), lit=shading.timed(shadow)):
         render(scenes[0].world, camera, scenes[0].T_world_camera, scenes[0].time_s, SAMPLES)
         casting.seconds = shading.seconds = 0.0
-        start = time.perf_counter()
+        start = time.process_time()
         for view in scenes:
             render(view.world, camera, view.T_world_camera, view.time_s, SAMPLES)
-        whole = time.perf_counter() - start
+        whole = time.process_time() - start
     return tuple(1e3 * seconds / len(scenes) for seconds in (whole, casting.seconds, shading.seconds))  # type: ignore[return-value]
 
 
@@ -142,11 +142,11 @@ class Embree:
         from embreex.rtcore_scene import EmbreeScene
 
         corners, faces, self._solids = triangles(posed, subdivisions)
-        start = time.perf_counter()
+        start = time.process_time()
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, corners, faces)
         self._scene.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # builds the tree
-        self.build_seconds = time.perf_counter() - start
+        self.build_seconds = time.process_time() - start
 
     def cast_grid(self, _posed: PosedWorld, origin: Float64, directions: Float32, _windows: object = None) -> Hits:
         """Nearest hits of a grid of rays."""
@@ -216,12 +216,12 @@ def mujoco_rows(scenes: list[View], camera: PinholeCamera) -> list[str]:
         unit = rays / np.linalg.norm(rays, axis=1, keepdims=True)
         geom, distance = np.zeros(len(rays), np.int32), np.zeros(len(rays))
         place = view.T_world_camera[:3, 3].copy()
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(SAMPLES):
             mujoco.mj_multiRay(
                 model, data, place, unit.reshape(-1), None, 1, -1, geom, distance, None, len(rays), mujoco.mjMAXVAL
             )
-        cast += time.perf_counter() - start
+        cast += time.process_time() - start
         exact = render(view.world, camera, view.T_world_camera, view.time_s, 1, shadows=False)
         depth = np.where(geom >= 0, distance / np.linalg.norm(rays, axis=1), np.nan).reshape(exact.depth_m.shape)
         both = (geom.reshape(exact.solid.shape) == exact.solid) & np.isfinite(exact.depth_m)
@@ -257,9 +257,9 @@ def mitsuba_rows(scenes: list[View], camera: PinholeCamera) -> list[str]:
                 trimesh.Trimesh(corners, faces, process=False).export(path)
                 scene = mi.load_dict(_mitsuba_scene(mi, path, camera, view))
                 for _ in range(2):  # the second time the kernel is compiled
-                    start = time.perf_counter()
+                    start = time.process_time()
                     np.array(mi.render(scene, spp=SAMPLES))
-                    last = time.perf_counter() - start
+                    last = time.process_time() - start
                 times.append(last)
         rows.append(_row(f"Mitsuba {variant}", 1e3 * float(np.mean(times)), None, None) + " without our textures")
     return rows

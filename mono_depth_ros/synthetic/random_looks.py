@@ -16,7 +16,8 @@ Rng = np.random.Generator
 
 def random_rgb(rng: Rng, saturation: float = 0.6, dark: float = 0.05, bright: float = 0.9) -> Rgb:
     """A random linear colour; most real surfaces are dull, so saturation is skewed towards 0."""
-    return colorsys.hsv_to_rgb(rng.uniform(), saturation * rng.uniform() ** 1.4, rng.uniform(dark, bright))
+    value = dark + (bright - dark) * rng.uniform() ** 1.6  # and most are dark
+    return colorsys.hsv_to_rgb(rng.uniform(), saturation * rng.uniform() ** 1.4, value)
 
 
 def random_material(
@@ -54,9 +55,9 @@ def random_light(rng: Rng) -> Light:
     """Clear noon to overcast dusk: sun height and warmth, ambient level, clouds, haze."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.arcsin(rng.uniform(0.12, 0.97))
     overcast = rng.uniform() < 0.35
-    strength = rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.6, 1.7)
+    strength = rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.8, 2.2)
     warmth = rng.uniform(0.0, 0.35)
-    sky_level, ambient = rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.75) if overcast else rng.uniform(0.12, 0.42)
+    sky_level, ambient = rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.75) if overcast else rng.uniform(0.08, 0.3)
     blue = rng.uniform(0.0, 0.05) if overcast else rng.uniform(0.05, 0.5)
     return Light(
         sun_direction=(

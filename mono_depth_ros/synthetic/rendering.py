@@ -151,6 +151,8 @@ def render(
     posed = world.at(time_s)
     windows = visible_windows(posed, camera, T_world_camera, distortion)
     nearest = nearest_depth_m(posed, T_world_camera)
+    middle = (posed.centre_world_m - T_world_camera[:3, 3]) @ T_world_camera[:3, 2]
+    windows[posed.radius_m() * max(camera.fx_px, camera.fy_px) < 0.5 * middle] = 0  # smaller than a pixel
     rotation = T_world_camera[:3, :3].astype(np.float32)
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
     reached: npt.NDArray[np.bool_] | None = None
@@ -161,7 +163,11 @@ def render(
         hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows, nearest)
         sample, reached = shade(world, posed, camera.fx_px, T_world_camera[:3, 3], directions, hits, shadows, reached)
         colour += sample
-        first = hits if first is None else first
+        if first is None:
+            first = hits
+            hidden = np.ones(len(windows), dtype=bool)
+            hidden[first.solid[first.solid >= 0]] = False
+            windows[hidden] = 0  # the other samples only smooth what this one shows
     assert first is not None  # samples >= 1
     colour = fallen(world.light, colour / np.float32(samples), time_s) * np.float32(exposure)
     image = np.clip(colour, 0.0, 1.0) ** np.float32(1.0 / 2.2)

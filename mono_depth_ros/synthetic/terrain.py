@@ -14,7 +14,7 @@ from mono_depth_ros.synthetic.road import HeightProfile
 from mono_depth_ros.synthetic.textures import Float32, Float64
 
 REACH_M = 6000.0  # beyond this the ground is not looked for
-_NEWTON_STEPS = 3
+_NEWTON_STEPS = 2
 
 
 def _distances() -> Float64:
@@ -51,9 +51,10 @@ def _one_side(profile: HeightProfile, origin_m: Float64, rays: Float64, sign: fl
     slope = rays[2] / level
     height = profile.at(origin_m[0] + sign * _TABLE_M)[0] - origin_m[2]
     highest = np.maximum.accumulate(height / _TABLE_M)
-    first = np.searchsorted(highest, slope)  # the first table entry that the ray no longer clears
-    met = first < len(_TABLE_M)
-    found = np.minimum(first, len(_TABLE_M) - 1)
+    reach = np.full(len(slope), np.inf, dtype=np.float32)
+    met = np.flatnonzero(slope <= highest[-1])
+    slope = slope[met]
+    found = np.searchsorted(highest, slope)  # the first table entry that the ray no longer clears
     upper = _TABLE_M[found]
     lower = np.where(found > 0, _TABLE_M[found - 1], 0.0)
     # chord between the two entries, then Newton on ray height - ground height, kept between them
@@ -66,7 +67,8 @@ def _one_side(profile: HeightProfile, origin_m: Float64, rays: Float64, sign: fl
         rate = slope - sign * grade
         step = (distance * slope - (ground - origin_m[2])) / np.where(np.abs(rate) < 1e-9, 1e-9, rate)
         distance = np.clip(distance - step, lower, upper)
-    return np.where(met, distance / level, np.inf).astype(np.float32)
+    reach[met] = distance / level[met]
+    return reach
 
 
 def _clearance(profile: HeightProfile, origin_m: Float64) -> float:

@@ -128,11 +128,7 @@ def noise(points: Float32) -> Float32:
 def _hole_thresholds() -> Float64:
     """Quantiles of the noise of `is_hole`, float64 [101]."""
     places = np.random.default_rng(1).uniform(0, _CELLS, (3, 20_000)).astype(np.float32)
-    return np.quantile(_clumps(places), np.linspace(0.0, 1.0, 101))
-
-
-def _clumps(places: Float32) -> Float32:
-    return noise(places) + np.float32(0.6) * noise(places * np.float32(3.1))
+    return np.quantile(noise(places), np.linspace(0.0, 1.0, 101))
 
 
 def is_hole(places: Float32, share: float) -> npt.NDArray[np.bool_]:
@@ -143,7 +139,7 @@ def is_hole(places: Float32, share: float) -> npt.NDArray[np.bool_]:
         share: of all points, 0..1.
     """
     threshold = np.interp(100.0 * share, np.arange(101), _hole_thresholds())
-    return np.asarray(_clumps(places) < np.float32(threshold))
+    return np.asarray(noise(places) < np.float32(threshold))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -264,7 +264,9 @@ def first_crossing(enter: Float32, leave: Float32) -> Float32:
     return np.where((enter <= leave) & (ahead > MIN_RAY), ahead, np.inf).astype(np.float32)
 
 
-def solid_crossing(posed: PosedWorld, index: int, origin: Float32, direction: Float32) -> Float32:
+def solid_crossing(
+    posed: PosedWorld, index: int, origin: Float32, direction: Float32, limit: Float32 | None = None
+) -> Float32:
     """First surface of one solid along rays, holes left out.
 
     Args:
@@ -272,6 +274,7 @@ def solid_crossing(posed: PosedWorld, index: int, origin: Float32, direction: Fl
         index: which solid, not a TERRAIN.
         origin: float32 [3, 1] or [3, N], in the solid's scaled frame.
         direction: float32 [3, 1] or [3, N], same frame.
+        limit: float32 [N], hits beyond it are of no interest: their holes are not looked for.
 
     Returns:
         Ray parameters float32 [N]; inf where there is none.
@@ -288,7 +291,7 @@ def solid_crossing(posed: PosedWorld, index: int, origin: Float32, direction: Fl
             place = (origin if origin.shape[1] == 1 else origin[:, rays]) + at[rays] * along
             return is_hole(place * to_clumps + shift, float(share))
 
-        struck = np.flatnonzero(np.isfinite(reach))
+        struck = np.flatnonzero(reach < (np.inf if limit is None else limit))
         through = struck[holes(struck, reach)]
         reach[through] = np.where(leave[through] > reach[through], leave[through], np.inf)
         far = through[np.isfinite(reach[through])]  # a hole in the near side shows the far side, or a hole in it
@@ -320,6 +323,9 @@ def cast_grid(
     distance = np.full((height, width), np.inf, dtype=np.float32)
     solid = np.full((height, width), -1, dtype=np.int32)
     order = range(len(posed.shape)) if nearest is None else np.argsort(nearest, kind="stable")
+    unit_world = posed.rotation_solid_world / posed.half_size_m[:, :, None]
+    origins = np.einsum("skj,sj->sk", unit_world, origin_world_m - posed.centre_world_m).astype(np.float32)
+    unit_world = unit_world.astype(np.float32)
     for index in order:
         v0, v1, u0, u1 = (0, height, 0, width) if windows is None else windows[index]
         if v0 >= v1 or u0 >= u1:
@@ -330,9 +336,9 @@ def cast_grid(
         if posed.shape[index] == Shape.TERRAIN:
             reach = terrain_crossing(posed.profile, origin_world_m, rays).reshape(v1 - v0, u1 - u0)
         else:
-            unit_world = (posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]).astype(np.float64)
-            origin = (unit_world @ (origin_world_m - posed.centre_world_m[index])).astype(np.float32)[:, None]
-            reach = solid_crossing(posed, index, origin, unit_world.astype(np.float32) @ rays).reshape(v1 - v0, u1 - u0)
+            limit = distance[v0:v1, u0:u1].reshape(-1)
+            reach = solid_crossing(posed, int(index), origins[index][:, None], unit_world[index] @ rays, limit)
+            reach = reach.reshape(v1 - v0, u1 - u0)
         nearer = reach < distance[v0:v1, u0:u1]
         if nearer.any():
             np.copyto(distance[v0:v1, u0:u1], reach, where=nearer)
@@ -351,23 +357,27 @@ def lit(posed: PosedWorld, points_world_m: Float32, towards_light: Float64) -> n
     Returns:
         bool [N].
     """
-    seen = np.ones(points_world_m.shape[1], dtype=bool)
     side = np.cross(towards_light, [0.0, 1.0, 0.0] if abs(towards_light[1]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
-    plane = np.stack([side, np.cross(towards_light, side)])  # seen along the light, a solid is inside a disc
+    plane = np.stack([side, np.cross(towards_light, side)])  # seen along the light, a solid is inside a rectangle
     flat = plane.astype(np.float32) @ points_world_m
-    flat_centres = posed.centre_world_m @ plane.T
-    for index, radius in enumerate(posed.radius_m()):
-        if not np.isfinite(radius):
-            continue
-        offset = np.abs(flat - flat_centres[index].astype(np.float32)[:, None])
-        near = np.flatnonzero((np.maximum(offset[0], offset[1]) < radius) & seen)
+    order = np.argsort(flat[0])  # sorted, the points in a solid's stripe lie side by side
+    flat, points, seen = flat[:, order], points_world_m[:, order], np.ones(len(order), dtype=bool)
+    outline = posed.corners_world_m() @ plane.T
+    low, high = outline.min(axis=1) - 1e-3, outline.max(axis=1) + 1e-3
+    first, last = np.searchsorted(flat[0], low[:, 0]), np.searchsorted(flat[0], high[:, 0])
+    for index in np.flatnonzero((first < last) & ~posed.unbounded()):
+        stripe = slice(first[index], last[index])
+        inside = (flat[1, stripe] > low[index, 1]) & (flat[1, stripe] < high[index, 1]) & seen[stripe]
+        near = np.flatnonzero(inside) + first[index]
         if not len(near):
             continue
         unit_world = posed.rotation_solid_world[index] / posed.half_size_m[index][:, None]
         origin = unit_world.astype(np.float32) @ (
-            points_world_m[:, near] - posed.centre_world_m[index].astype(np.float32)[:, None]
+            points[:, near] - posed.centre_world_m[index].astype(np.float32)[:, None]
         )
-        reach = solid_crossing(posed, index, origin, (unit_world @ towards_light).astype(np.float32)[:, None])
+        reach = solid_crossing(posed, int(index), origin, (unit_world @ towards_light).astype(np.float32)[:, None])
         seen[near[np.isfinite(reach)]] = False
-    return seen
+    back = np.empty_like(seen)
+    back[order] = seen
+    return back
