@@ -23,6 +23,7 @@ from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.synthetic.chaos import random_chaos
+from mono_depth_ros.synthetic.indoor_course import indoor_course
 from mono_depth_ros.synthetic.random_camera import camera_pose, random_photometry
 from mono_depth_ros.synthetic.rendering import render
 from mono_depth_ros.synthetic.street import random_street
@@ -70,7 +71,7 @@ def _fitted(image: Image, width: int, height: int) -> Image:
 
 
 def rendered_images(world: str, number: int, width: int, height: int) -> list[Image]:
-    """Images of `street` or `chaos` worlds, uint8 [H, W, 3]."""
+    """Images of `street`, `indoor` or `chaos` worlds, uint8 [H, W, 3]."""
     focal = 0.58 * width
     camera = PinholeCamera(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
     images = []
@@ -78,6 +79,11 @@ def rendered_images(world: str, number: int, width: int, height: int) -> list[Im
         rng = np.random.default_rng([seed, 20])
         if world == "chaos":
             place, made = camera_pose(np.zeros(3), float(rng.uniform(0, 6.3)), 0.0, 0.0), random_chaos(seed)
+        elif world == "indoor":
+            course = indoor_course(seed, 10.0)
+            height_m = float(rng.uniform(0.25, 1.2))
+            mount = camera_pose(np.array([0.1, 0.0, height_m]), 0.0, float(rng.normal(0, 0.03)), 0.0)
+            place, made = course.T_world_base(float(rng.uniform(0.0, 10.0))) @ mount, course.world
         else:
             street = random_street(seed)
             spot = street.path.pose(float(rng.uniform(0.0, 60.0)), street.lane_m)
@@ -163,7 +169,7 @@ def main() -> None:
     empty = [name for name, images in sets.items() if not images]
     if empty:
         parser.error(f"no images in {', '.join(empty)}")
-    sets |= {world: rendered_images(world, asked.images, *size) for world in ("street", "chaos")}
+    sets |= {world: rendered_images(world, asked.images, *size) for world in ("street", "indoor", "chaos")}
     rows = {name: statistics(images) for name, images in sets.items()}
     print(f"{'':34s}" + "".join(f"{name:>20s}" for name in rows))
     print(f"{'images':34s}" + "".join(f"{len(images):20d}" for images in sets.values()))
