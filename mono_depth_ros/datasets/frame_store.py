@@ -32,6 +32,10 @@ class FrameStore:
     def __init__(self, folder: Path, robot: RobotSensors) -> None:
         self._folder, self._robot = folder, robot
 
+    def __len__(self) -> int:
+        """Number of frames in the folder."""
+        return sum(1 for _ in self._folder.glob("[0-9]*.npz"))
+
     def claim(self, plan: str) -> int:
         """Makes the folder that of a drive; frames of any other drive in it are removed.
 
@@ -55,7 +59,7 @@ class FrameStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not described.is_file():
                 _write_whole(described, lambda partial: partial.write_text(plan, encoding="utf-8"))
-            return sum(1 for _ in self._folder.glob("*.npz"))
+            return len(self)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"frames {self._folder}: expected a folder to write to, got {error}") from error
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -204,7 +205,8 @@ def rendered_frames(plan: SimulationPlan, workers: int = 2, store: Path | None =
         for index in range(plan.frames):
             yield _frame(plan, store, index)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    # An interrupt reaches every process of a terminal; this one tells the others to stop.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         waiting: deque[Future[DriveFrame]] = deque()
         for index in range(plan.frames):

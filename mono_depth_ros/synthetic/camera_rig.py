@@ -20,11 +20,11 @@ DEFAULT_CAMERA = "camera"  # of a robot with one camera
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # it becomes a namespace of topics and a frame
 _TAKEN = {"lidar", "scan", "tof", "range", "odom", "twist", "truth", "base_link", "world", "tf", "tf_static"}
 
-# Camera number, heading to the left in degrees. Six: all around, as on DDAD's cars.
+# Camera and its heading, degrees to the left. Six: all around, as on DDAD's cars.
 _RIGS: dict[str, tuple[tuple[str, float], ...]] = {
     "single": ((DEFAULT_CAMERA, 0.0),),
-    "front3": (("camera_front_left", 55.0), ("camera_front", 0.0), ("camera_front_right", -55.0)),
     "stereo": (("camera_left", 0.0), ("camera_right", 0.0)),
+    "front3": (("camera_front_left", 55.0), ("camera_front", 0.0), ("camera_front_right", -55.0)),
     "rig6": (
         ("camera_front", 0.0),
         ("camera_front_left", 60.0),
