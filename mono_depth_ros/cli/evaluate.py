@@ -114,9 +114,11 @@ def _folder(
     out_dir: Path, urls: Sequence[str], engine: "OnnxEngine | None", protocol: "Protocol", limit: int | None
 ) -> "ResultsFolder":
     """Opens the folder and says what it holds already."""
+    from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
     from mono_depth_ros.evaluation.results_folder import ResultsFolder, fingerprint
 
     key = {
+        "worlds": GENERATOR_VERSION,
         "data": [{"url": url, "files": fingerprint(data_path(url))} for url in urls],
         "model": None if engine is None else engine.contract.onnx_sha256,
         "provider": None if engine is None else engine.provider,

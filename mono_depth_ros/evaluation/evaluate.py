@@ -2,13 +2,14 @@
 """Scores a model and two baselines against truth by a protocol, every method on the same pixels of the same images."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth_ros.datasets.prefetch import prefetched
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.method_depths import NetworkDepths, method_depths, prepared, run_network
@@ -98,29 +99,6 @@ def evaluate(
     return evaluation
 
 
-def read_ahead(
-    steps: Iterable[tuple[DepthSample, ...]], ahead: int = _READ_AHEAD
-) -> Generator[tuple[DepthSample, ...], None, None]:
-    """The same items, each read in another thread before it is asked for; always the same thread, and in order."""
-    source = iter(steps)
-    with ThreadPoolExecutor(1, "read") as reader:
-        waiting: deque[Future[tuple[DepthSample, ...] | None]] = deque()
-        try:
-            while True:
-                while len(waiting) < ahead:
-                    waiting.append(reader.submit(next, source, None))
-                step = waiting.popleft().result()
-                if step is None:
-                    return
-                yield step
-        finally:
-            for future in waiting:
-                future.cancel()
-            # A bag is closed in the thread that opened it.
-            if close := getattr(source, "close", None):
-                reader.submit(close).result()
-
-
 def _scored_steps(
     samples: Iterable[DepthSample],
     engine: Engine | None,
@@ -130,9 +108,8 @@ def _scored_steps(
 ) -> Iterator[StepScore]:
     with ThreadPoolExecutor(1, "score") as scorer:
         waiting: deque[Future[StepScore]] = deque()
-        steps = read_ahead(time_steps(samples, protocol))
         try:
-            for step in steps:
+            for step in prefetched(time_steps(samples, protocol), _READ_AHEAD):
                 ready = [prepared(sample, protocol) for sample in step]
                 networks = [None if engine is None else run_network(sample, engine, protocol) for sample in ready]
                 waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image))
@@ -143,7 +120,6 @@ def _scored_steps(
         finally:
             for future in waiting:
                 future.cancel()
-            steps.close()
 
 
 def _score_step(

@@ -9,7 +9,7 @@ import pytest
 
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.evaluate import evaluate, read_ahead
+from mono_depth_ros.evaluation.evaluate import evaluate
 from mono_depth_ros.evaluation.method_depths import prepared, run_network
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.evaluation.protocols import PLAIN, Fit, Resize, Scaling, named_protocol
@@ -272,21 +272,24 @@ def test_an_error_of_a_picture_is_not_lost():
         evaluate([wall_sample()] * 9, Wall(8.0), on_image=fail)
 
 
-def test_samples_are_read_in_another_thread_and_always_the_same():
+def test_samples_are_read_in_another_thread_which_ends_with_the_evaluation():
     threads = []
 
     def source():
         try:
             for number in range(5):
                 threads.append(threading.get_ident())
-                yield (number,)
+                yield wall_sample(name=str(number))
         finally:
-            threads.append(threading.get_ident())
+            threads.append("closed")
 
-    steps = read_ahead(source())
-    assert [next(steps), next(steps)] == [(0,), (1,)]
-    steps.close()
-    assert len(set(threads)) == 1 and threads[0] != threading.get_ident()
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(source(), Wall(8.0), on_step=stop)
+    assert threads[-1] == "closed"
+    assert len(set(threads[:-1])) == 1 and threads[0] != threading.get_ident()
 
 
 def test_the_ratio_of_prediction_to_truth_is_counted():
