@@ -126,6 +126,24 @@ def test_a_wall_or_nothing_is_no_ground_and_costs_nothing() -> None:
         assert torch.isfinite(empty.grad).all()
 
 
+def test_a_patch_of_ground_is_not_enough_and_a_slope_is_no_floor() -> None:
+    patch = torch.full_like(_plane(1.5), NAN)
+    patch[..., 24:30, 20:30] = _plane(1.5)[..., 24:30, 20:30]  # 2 x 6 normals of 2048 pixels
+    assert torch.isnan(_height(patch).height_m).all()
+    assert _height(patch, options=GroundOptions(smallest_share=0.005)).height_m.item() == pytest.approx(1.5, rel=1e-3)
+    slope = _plane(1.5, roll_rad=0.33)  # 19 degrees: normals may stray that far, the plane may not
+    assert torch.isnan(_height(slope).height_m).all()
+    assert _height(slope, options=GroundOptions(plane_tilt_rad=0.4)).height_m.item() == pytest.approx(1.5, rel=1e-3)
+
+
+def test_a_wall_that_fills_most_of_the_lower_image_is_told_by_its_normals() -> None:
+    depth = _plane(1.5)
+    depth[..., :40] = depth[..., :40].nan_to_num(9.0).clamp_max(2.2)  # a box 2.2 m ahead
+    found = _height(depth)
+    assert found.height_m.item() == pytest.approx(1.5, rel=1e-3)
+    assert not found.ground[..., :24, :38].any()
+
+
 def test_a_batch_is_judged_image_by_image_and_an_unknown_height_costs_nothing() -> None:
     depth = torch.cat([_plane(1.0), torch.full((1, 1, 32, 64), 4.0, dtype=torch.float64), _plane(2.0)])
     found = camera_height_loss(depth, K.expand(3, 3, 3), torch.tensor([2.0, 2.0, NAN]))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reprojected distance: numbers by hand, what it weighs and what not, and predictions that have no pixel."""
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -122,17 +124,18 @@ def test_a_prediction_behind_the_context_is_led_back_to_the_front(predicted_m) -
     predicted = _flat(predicted_m).requires_grad_()
     loss = reprojected_distance_loss(predicted, _point(2, 5, 4.0), K, K, AHEAD)  # behind if nearer than 1 m
     loss.sum().backward()
-    assert 0.0 < loss.item() < 1e3
+    # 0.2 m beside the axis at 3 m, nearing by 1 m: 20 px * 0.2 * 1 / 9 for each unit of log depth
+    assert loss.item() == pytest.approx(20 * 0.2 / 9 * math.log(4.0 / predicted_m), rel=1e-6)
     assert torch.isfinite(predicted.grad).all()
     assert predicted.grad[0, 0, 2, 5] < 0  # descending makes the depth larger
 
 
 def test_the_first_order_agrees_with_the_exact_distance_near_the_truth() -> None:
     """What a prediction behind the camera is charged is the slope of the distance at the measured point."""
-    exact = reprojected_distance_loss(_flat(4.0 * 1.001), _point(2, 6, 4.0), K, K, AHEAD).item()
-    behind = reprojected_distance_loss(_flat(0.5), _point(2, 6, 4.0), K, K, AHEAD).item()
-    log = torch.log(torch.tensor([1.001, 0.125], dtype=torch.float64)).abs()
-    assert behind / log[1].item() == pytest.approx(exact / log[0].item(), rel=2e-3)
+    for T in (AHEAD, _motion(-0.4, 0.2, -1.0, 0.0, 0.02, 0.0)):
+        exact = reprojected_distance_loss(_flat(4.0 * 1.001), _point(2, 5, 4.0), K, K, T).item()
+        behind = reprojected_distance_loss(_flat(0.5), _point(2, 5, 4.0), K, K, T).item()
+        assert behind / math.log(8.0) == pytest.approx(exact / math.log(1.001), rel=2e-3)
 
 
 def test_no_points_and_depth_at_its_limits_stay_finite() -> None:

@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mono_depth_ros.objectives.feature_consistency import feature_consistency  # noqa: E402
+from mono_depth_ros.objectives.masked_mean import mean_where  # noqa: E402
 from mono_depth_ros.objectives.supervised import (  # noqa: E402
     SupervisedWeights,
     depth_at_points,
     log_error,
     log_gradient,
-    mean_where,
     silog,
     sky_hinge,
     supervised_depth,
@@ -93,6 +93,14 @@ def test_gradients_are_those_of_finite_differences(forgiven: float) -> None:
 
 def test_mean_where_of_an_empty_mask_is_zero() -> None:
     assert mean_where(torch.ones(2, 1, 3, 3), torch.zeros(2, 1, 3, 3, dtype=torch.bool)).tolist() == [0.0, 0.0]
+
+
+def test_mean_where_never_looks_outside_the_mask() -> None:
+    values = torch.tensor([[[[1.0, 3.0, NAN, INF]]]], requires_grad=True)
+    mean = mean_where(values, torch.tensor([True, True, False, False])[None, None, None])
+    mean.sum().backward()
+    assert mean.tolist() == [2.0]
+    assert values.grad.flatten().tolist() == [0.5, 0.5, 0.0, 0.0]
 
 
 def test_consistency_pulls_the_image_features_and_leaves_the_fused_alone() -> None:

@@ -84,14 +84,14 @@ def test_context_depth_is_that_of_the_context_where_nothing_hides_it(pair) -> No
 
 
 def test_a_post_hides_what_the_camera_saw_beside_it() -> None:
-    """A wall at 10 m; the context, 1 m to the right, has a post at 2 m in front of columns 7 and 8."""
+    """A wall at 10 m; the context, 1.2 m to the right, has a post at 2 m in front of columns 7 and 8."""
     K = torch.tensor([[[10.0, 0.0, 7.5], [0.0, 10.0, 1.5], [0.0, 0.0, 1.0]]])
     T = torch.eye(4)[None].clone()
-    T[0, 0, 3] = -1.0
+    T[0, 0, 3] = -1.2
     wall = torch.full((1, 1, 4, 16), 10.0)
     context_depth = wall.clone()
     context_depth[..., 7:9] = 2.0
-    view = synthesize(torch.zeros(1, 3, 4, 16), wall, K, K, T)  # every wall pixel moves by one to the left
+    view = synthesize(torch.zeros(1, 3, 4, 16), wall, K, K, T)  # every wall pixel moves by 1.2 to the left
     hidden = view.valid & ~visible(view, context_depth)
     assert hidden[0, 0, 0].nonzero().flatten().tolist() == [8, 9]
     assert torch.equal(visible(view, torch.full_like(wall, float("nan"))), view.valid)
@@ -110,6 +110,16 @@ def test_depth_at_its_limits_behind_and_unknown_stays_finite() -> None:
     for tensor in (depth, vector, context):
         assert torch.isfinite(tensor.grad).all()
     assert (depth.grad.flatten()[[0, 1, 3, 6, 7]] == 0).all()
+
+
+def test_an_unknown_pixel_is_not_valid_and_teaches_the_pose_nothing() -> None:
+    depth = torch.tensor([[[[float("nan"), 0.0, -2.0, float("inf")]] * 4]])
+    K = torch.tensor([[[2.0, 0.0, 1.5], [0.0, 2.0, 1.5], [0.0, 0.0, 1.0]]])
+    vector = torch.full((1, 6), 0.01, requires_grad=True)
+    view = synthesize(torch.rand(1, 3, 4, 4), depth, K, K, pose_matrix(vector))
+    assert not view.valid.any()
+    view.image.square().sum().backward()
+    assert (vector.grad == 0).all()
 
 
 def test_autocast_does_not_move_a_pixel(pair) -> None:
