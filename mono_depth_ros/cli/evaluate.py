@@ -220,10 +220,13 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)  # a file is as wide as the table needs
     score = next(iter(evaluation.scores().values()))
-    title = f"{origin['model']} on {', '.join(origin['data'])}\n{score.images} images, {score.pixels} pixels"
-    _print_table(console, title, metric_rows(evaluation), left=1)
+    for line in (f"model: {origin['model']}", *(f"data: {url}" for url in origin["data"])):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{score.images} images, {score.pixels} pixels", highlight=False)
+    _print_table(console, metric_rows(evaluation))
     console.print("deltas: higher is better; all others: lower is better", style="dim")
-    _print_table(console, "parts: AbsRel / RMSE", part_rows(evaluation), left=1)
+    console.print("\nAbsRel / RMSE of parts of the pixels")
+    _print_table(console, part_rows(evaluation))
     for name, value in evaluation.protocol.facts().items():
         console.print(f"{name}: {value}", style="dim", markup=False, highlight=False)
     if evaluation.skipped or evaluation.without_points:
@@ -233,13 +236,14 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
         )
 
 
-def _print_table(console: Any, title: str, rows: Sequence[Mapping[str, str]], left: int) -> None:
+def _print_table(console: Any, rows: Sequence[Mapping[str, str]]) -> None:
+    """The first column is text, the others are numbers."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title))
+    table = Table()
     for at, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if at < left else "right")
+        table.add_column(heading, justify="right" if at else "left")
     for row in rows:
         table.add_row(*(Text(value) for value in row.values()))
     console.print(table)
