@@ -22,7 +22,6 @@ from mono_depth_ros.errors import DataError
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 
-LABELS_TOPIC = "/truth/labels"
 # So long an image waits for the odometry behind it, to be placed between two readings rather than ahead of one.
 _WAIT_FOR_MOTION_NS = 300_000_000
 _NO_TRUTH = TruthChoice()
@@ -124,8 +123,9 @@ class _Reading:
         self._labels: LabelTruth | None = None
         if truth.labels is not None and truth.labels != NO_TOPIC:
             self._labels = LabelTruth(bag, truth.labels, True, self._feed)
-        elif truth.labels is None and LABELS_TOPIC in bag.types:
-            self._labels = LabelTruth(bag, LABELS_TOPIC, False, self._feed)
+        elif truth.labels is None:
+            own = [topic for topic in (f"/truth{topics.camera}/labels", "/truth/labels") if topic in bag.types]
+            self._labels = LabelTruth(bag, own[0], False, self._feed) if own else None
         self._waiting: deque[DepthSample] = deque()
 
     def topics(self) -> set[str]:

@@ -37,8 +37,8 @@ class TruthChoice:
         folder: of .npz files, see `truth_npz`.
         right: namespace of the right camera of a rectified pair whose left one the images are of.
         scale: size of the truth's grid relative to the image; 0.5 halves both sides. For clouds only.
-        labels: topic of class numbers per pixel; None takes /truth/labels if the bag has it for this camera, "none"
-            takes none.
+        labels: topic of class numbers per pixel; None takes /truth/CAMERA/labels or /truth/labels if the bag has it for
+            this camera, "none" takes none.
 
     Raises:
         ConfigError: several sources, or a scale that is not in (0, 1], or not 1 for another source than a cloud.

@@ -178,8 +178,9 @@ def labels_message(stamp_ns, number, frame=CAMERA_FRAME, encoding="mono8"):
     return dataclasses.replace(message, header=header(stamp_ns, frame), encoding=encoding, step=WIDTH_PX, data=data)
 
 
-def test_labels_are_taken_where_the_bag_has_them(tmp_path):
-    messages = [("/truth/labels", START_NS, labels_message(START_NS, 13)), *drive_messages(2)]
+@pytest.mark.parametrize("topic", ["/truth/labels", "/truth/camera/labels"])
+def test_labels_are_taken_where_the_bag_has_them(tmp_path, topic):
+    messages = [(topic, START_NS, labels_message(START_NS, 13)), *drive_messages(2)]
     first, second = samples_of(write_bag(tmp_path / "bag", messages), f"gt_points={TRUTH_TOPIC}")
     assert first.labels.dtype == np.uint8 and (first.labels == 13).all() and first.labels.shape == (HEIGHT_PX, WIDTH_PX)
     assert second.labels is None
