@@ -148,12 +148,12 @@ def shelf(rng: Rng, look: RoomLook) -> list[Solid]:
             if rng.uniform() < 0.75:
                 tall = float(rng.uniform(0.12, pitch - 0.05))
                 deep = float(rng.uniform(0.6, 0.95)) * depth
-                solids.append(_books(rng, offset(x + run / 2, 0.55 * depth, 0.063 + k * pitch), (run, deep, tall)))
+                solids.append(books(rng, offset(x + run / 2, 0.55 * depth, 0.063 + k * pitch), (run, deep, tall)))
             x += run + float(rng.uniform(0.0, 0.12))
     return solids
 
 
-def _books(rng: Rng, T: Float64, size_m: tuple[float, float, float]) -> Solid:
+def books(rng: Rng, T: Float64, size_m: tuple[float, float, float]) -> Solid:
     """A row of books that stands on its frame's origin."""
     thick = float(rng.uniform(0.04, 0.1))
     look = random_material(rng, random_rgb(rng, 0.9), Pattern.STRIPES, gloss=0.0)

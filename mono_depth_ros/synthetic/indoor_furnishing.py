@@ -10,15 +10,15 @@ from functools import partial
 import numpy as np
 
 from mono_depth_ros.synthetic import furniture
-from mono_depth_ros.synthetic.indoor_looks import RoomLook, cloth, picture, plaster
-from mono_depth_ros.synthetic.indoor_plan import FloorPlan, Room, RoomKind, Side, Tile
-from mono_depth_ros.synthetic.indoor_shell import slab
+from mono_depth_ros.synthetic.indoor_looks import RoomLook, cloth, plaster
+from mono_depth_ros.synthetic.indoor_plan import FloorPlan, Room, RoomKind, Tile
+from mono_depth_ros.synthetic.indoor_walls import footprint, wall_frame, wall_things
 from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.people import standing_person
 from mono_depth_ros.synthetic.props import box, offset, placed
 from mono_depth_ros.synthetic.random_looks import Rng
 from mono_depth_ros.synthetic.textures import Pattern
-from mono_depth_ros.synthetic.world import Float64, Shape, Solid
+from mono_depth_ros.synthetic.world import Shape, Solid
 
 _DOOR_CLEAR_M = 0.9  # kept free in front of a door
 _TRIES = 6
@@ -78,16 +78,6 @@ class _Floor:
         )
 
 
-def footprint(solids: list[Solid]) -> tuple[Tile, float]:
-    """Bounding rectangle x0, x1, y0, y1 of solids seen from above, and their top, in the frame they are given in."""
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
-    points = np.concatenate(
-        [(corners * s.half_size_m) @ s.T_parent_solid[:3, :3].T + s.T_parent_solid[:3, 3] for s in solids]
-    )
-    low, high = points.min(0), points.max(0)
-    return (float(low[0]), float(high[0]), float(low[1]), float(high[1])), float(high[2])
-
-
 def furnish(
     rng: Rng, plan: FloorPlan, room: Room, look: RoomLook, density: float, shell: list[Solid], glow: float
 ) -> list[Solid]:
@@ -123,7 +113,7 @@ def furnish(
         solids += _in_the_middle(rng, floor, _somebody, look)
     if rng.uniform() < 0.4 and room.kind in (RoomKind.LIVING, RoomKind.BEDROOM, RoomKind.OFFICE):
         solids += _in_the_middle(rng, floor, partial(furniture.floor_lamp, glow=glow), look)
-    return [*solids, *_on_walls(rng, plan, room, solids), *_rug(rng, room, floor)]
+    return [*solids, *wall_things(rng, plan, room, look, solids), *_rug(rng, room, floor)]
 
 
 def _somebody(rng: Rng, look: RoomLook) -> list[Solid]:
@@ -141,13 +131,6 @@ def _rectangle(points: list[tuple[float, float]]) -> Tile:
     return min(xs), max(xs), min(ys), max(ys)
 
 
-def _wall_frame(side: Side, along_m: float, deep_m: float) -> Float64:
-    """float64 [4, 4]: frame of a piece at a wall: x along the wall, y into the room."""
-    x, y = side.point(along_m, deep_m)
-    yaw = {(0, 1): 0.0, (0, -1): np.pi, (1, 1): -np.pi / 2, (1, -1): np.pi / 2}[(side.along, side.inward)]
-    return offset(x, y, 0.0, yaw)
-
-
 def _at_wall(rng: Rng, plan: FloorPlan, room: Room, floor: _Floor, make: Make, look: RoomLook) -> list[Solid]:
     """One piece at a wall, or nothing when there is no place for it."""
     piece = make(rng, look)
@@ -162,7 +145,7 @@ def _at_wall(rng: Rng, plan: FloorPlan, room: Room, floor: _Floor, make: Make, l
         hidden = [o for o in side.openings if o.from_m < along + half and o.to_m > along - half and o.bottom_m < top]
         if hidden:
             continue
-        solids = placed(piece, _wall_frame(side, along, plan.wall_m + 0.02))
+        solids = placed(piece, wall_frame(side, along, plan.wall_m + 0.02))
         area, _ = footprint(solids)
         if floor.fits(area, 0.03):
             floor.taken.append(area)
@@ -216,39 +199,6 @@ def _racks(rng: Rng, plan: FloorPlan, floor: _Floor, look: RoomLook, density: fl
         if len(solids) > 500:
             break
     return solids
-
-
-def _on_walls(rng: Rng, plan: FloorPlan, room: Room, standing: list[Solid]) -> list[Solid]:
-    """Pictures, boards, clocks at eye height, where no opening is and nothing tall stands before the wall."""
-    solids: list[Solid] = []
-    for side in room.sides:
-        for _ in range(int(rng.integers(0, 3))):
-            size = (float(rng.uniform(0.25, 1.6)), float(rng.uniform(0.2, 0.9)))
-            start, end = side.from_m + plan.wall_m + size[0] / 2 + 0.1, side.to_m - plan.wall_m - size[0] / 2 - 0.1
-            if end <= start:
-                continue
-            along, low = float(rng.uniform(start, end)), float(rng.uniform(1.1, 1.5))
-            if low + size[1] > plan.height_m - 0.1:
-                continue
-            span = (along - size[0] / 2, along + size[0] / 2)
-            if any(o.from_m < span[1] + 0.2 and o.to_m > span[0] - 0.2 for o in side.openings):
-                continue
-            deep = plan.wall_m
-            frame = slab(side, span, (deep, deep + 0.025), (low, low + size[1]), picture(rng), Label.CLUTTER)
-            if not _overlaps(frame, [*standing, *solids]):
-                solids.append(frame)
-    return solids
-
-
-def _overlaps(solid: Solid, others: list[Solid]) -> bool:
-    (x0, x1, y0, y1), top = footprint([solid])
-    bottom = float(solid.T_parent_solid[2, 3]) - solid.half_size_m[2]
-    for other in others:
-        (a, b, c, d), high = footprint([other])
-        low = 2.0 * float(other.T_parent_solid[2, 3]) - high
-        if x0 < b and x1 > a and y0 < d and y1 > c and bottom < high and top > low:
-            return True
-    return False
 
 
 def _rug(rng: Rng, room: Room, floor: _Floor) -> list[Solid]:

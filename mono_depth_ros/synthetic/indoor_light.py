@@ -18,6 +18,7 @@ from mono_depth_ros.synthetic.textures import Material, Rgb
 from mono_depth_ros.synthetic.world import Float64, Light, Shape, Solid
 
 SHINING = 1.2  # glow of a lamp that is on; screens have at most 1
+_STANDING_LAMP = 0.35  # its strength, beside a lamp under the ceiling
 _MOST_LAMPS = 6  # per room that are computed; a hall's many tubes are merged into so many
 _WITH_SHADOWS = 2  # lamps per room whose shadows are cast: shadows cost most of the time
 
@@ -65,7 +66,7 @@ def random_mood(rng: Rng, style: BuildingStyle) -> Mood:
         lamps=float(rng.uniform(0.25, 0.9)) if night or rng.uniform() < 0.65 else 0.0,
         lamp_rgb=(1.0, 1.0 - 0.22 * warmth, 1.0 - 0.5 * warmth),
         kind=int(rng.choice(fixtures)),
-        ambient=float(rng.uniform(0.35, 0.7)),
+        ambient=float(rng.uniform(0.18, 0.55)),
     )
 
 
@@ -120,7 +121,9 @@ def _merged(lamps: list[Lamp]) -> list[Lamp]:
 def standing_lamps(solids: list[Solid]) -> list[Lamp]:
     """The light of what stands in a room and shines: lamps, but not screens, which glow less."""
     return [
-        Lamp(_point(s.T_parent_solid[:3, 3]), s.material.rgb, None, 0.25) for s in solids if s.material.glow >= SHINING
+        Lamp(_point(s.T_parent_solid[:3, 3]), _point(_STANDING_LAMP * np.asarray(s.material.rgb)), None, 0.25)
+        for s in solids
+        if s.material.glow >= SHINING
     ]
 
 
@@ -158,7 +161,7 @@ def room_light(rng: Rng, plan: FloorPlan, room: Room, look: RoomLook, mood: Mood
     x0, x1, y0, y1 = room.tile
     low, high = (x0, y0, -plan.wall_m), (x1, y1, plan.height_m + plan.wall_m)
     return RoomLight(low, high, plan.wall_m, _point(mood.ambient * total * tint), tuple(shaded),
-                     float(rng.uniform(0.25, 0.5)), float(rng.uniform(0.2, 0.6)))  # fmt: skip
+                     float(rng.uniform(0.3, 0.6)), float(rng.uniform(0.2, 0.7)))  # fmt: skip
 
 
 def _levelled(plan: FloorPlan, room: Room, lamps: list[Lamp], target: float) -> list[Lamp]:

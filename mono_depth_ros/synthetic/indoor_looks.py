@@ -29,7 +29,7 @@ def _scaled(rgb: Rgb, factor: float) -> Rgb:
 
 def plaster(rng: Rng, rgb: Rgb | None = None) -> Material:
     """Painted wall: light, nearly even, with stains and the grain of a roller; sometimes wallpaper."""
-    if rng.uniform() < _WILD and rgb is None:
+    if rng.uniform() < 0.5 * _WILD and rgb is None:
         return replace(random_material(rng, gloss=0.0), octaves=5)
     light = float(rng.uniform(0.35, 0.9))
     base = rgb or _scaled(random_rgb(rng, 0.45 if rng.uniform() < 0.5 else 0.08, 0.95, 1.0), light)
