@@ -46,7 +46,7 @@ class DgpFrame:
     T_world_lidar: RigidTransform
 
 
-class DgpSamples:
+class DgpReader:
     """The images of one camera in the scenes of a split, read when they are asked for.
 
     Points are the merged scan, carried to the camera through both poses, without occlusion filtering. Truth "lidar" is
@@ -97,18 +97,12 @@ class DgpSamples:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
+    def read(self, index: int) -> DepthSample:
         """Sample `index`.
 
         Raises:
-            IndexError: beyond the end.
             DataError: a file is missing or broken.
         """
-        if not 0 <= index < len(self._frames):
-            raise IndexError(index)
         frame = self._frames[index]
         image_rgb = read_rgb(frame.image)
         camera = self._camera(frame, image_rgb.shape[0], image_rgb.shape[1])
@@ -128,18 +122,15 @@ class DgpSamples:
             T_world_camera=frame.T_world_camera,
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:
+    def read_context(self, index: int, step: int) -> ContextFrame | None:
         """The image `step` samples after sample `index` (before it: negative) of the same scene and camera.
 
         Returns:
             None where the scene has no such sample.
 
         Raises:
-            IndexError: there is no sample `index`.
             DataError: a file is missing or broken, or the image has another size.
         """
-        if not 0 <= index < len(self._frames):
-            raise IndexError(index)
         frame, place = self._frames[index], index + step
         if not 0 <= place < len(self._frames) or self._frames[place].scene != frame.scene:
             return None

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """KITTI depth completion: the selected images of its validation and test sets, in the folders of the release."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ _BELOW = ("", "data_depth_selection", "depth_selection", "data_depth_selection/d
 _MISSING = "is the data set unpacked as it was released?"
 
 
-class KittiDepthSamples:
+class KittiDepthReader:
     """The 1000 images of a split, read when they are asked for.
 
     Points are the given pixels of the raw scan at their pixel centres; the truth is what 11 scans agree on. The release
@@ -44,18 +43,12 @@ class KittiDepthSamples:
     def __len__(self) -> int:
         return len(self._names)
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
+    def read(self, index: int) -> DepthSample:
         """Sample `index`.
 
         Raises:
-            IndexError: beyond the end.
             DataError: a file is missing or broken.
         """
-        if not 0 <= index < len(self._names):
-            raise IndexError(index)
         name = self._names[index]
         image_path = self._folder / "image" / name
         image_rgb = read_rgb(image_path)
@@ -73,10 +66,8 @@ class KittiDepthSamples:
             truth_camera=camera if self._with_truth else None,
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
-        """None: the release has no images before and after. Raises IndexError where there is no sample `index`."""
-        if not 0 <= index < len(self._names):
-            raise IndexError(index)
+    def read_context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
+        """None: the release has no images before and after."""
         return None
 
     def _depth(self, kind: str, name: str, camera: PinholeCamera) -> NDArray[np.float32]:

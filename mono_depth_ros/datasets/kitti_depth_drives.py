@@ -3,11 +3,10 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from mono_depth_ros.datasets.data_files import read_depth_png, require_shape
-from mono_depth_ros.datasets.kitti_raw import KittiFrame, KittiRawSamples, image_path
+from mono_depth_ros.datasets.kitti_raw import KittiFrame, KittiRawReader, image_path
 from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
@@ -18,7 +17,7 @@ _DRIVE = re.compile(r"(\d{4}_\d\d_\d\d)_drive_\d{4}_sync")
 _NUMBER = re.compile(r"[0-9]{10}")
 
 
-class KittiDepthDrives:
+class KittiDrivesReader:
     """Every image of a split that has truth, read when it is asked for.
 
     Points are the pixels of the raw scan at their pixel centres; the truth is what 11 scans agree on, so that the first
@@ -55,17 +54,14 @@ class KittiDepthDrives:
             )
         self.left_out = len(with_truth) - len(frames)
         self._frames = frames
-        self._raw = KittiRawSamples(raw, frames, truth="none", with_points=False)
+        self._raw = KittiRawReader(raw, frames, truth="none", with_points=False)
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
-        """Sample `index`. Raises IndexError beyond the end, DataError where a file is missing or broken."""
-        sample = self._raw[index]
+    def read(self, index: int) -> DepthSample:
+        """Sample `index`. Raises DataError where a file is missing or broken."""
+        sample = self._raw.read(index)
         frame = self._frames[index]
         points_m = _depth(self._scan_path(frame), sample.camera)
         truth_m = _depth(_truth_path(self._truth_root, frame), sample.camera)
@@ -76,9 +72,9 @@ class KittiDepthDrives:
             truth_camera=sample.camera,
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:
-        """The image `step` frames after sample `index`, also one without truth; see `KittiRawSamples.context`."""
-        return self._raw.context(index, step)
+    def read_context(self, index: int, step: int) -> ContextFrame | None:
+        """The image `step` frames after sample `index`, also one without truth; see `KittiRawReader.read_context`."""
+        return self._raw.read_context(index, step)
 
     def _scan_path(self, frame: KittiFrame) -> Path:
         folder = self._scan_root / Path(frame.drive).name / "proj_depth" / "velodyne_raw"

@@ -2,7 +2,6 @@
 """KITTI raw: synchronised and rectified drives with laser scans, inertial records, and three kinds of truth."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -56,7 +55,7 @@ class KittiFrame:
         return self.drive.split("/")[0]
 
 
-class KittiRawSamples:
+class KittiRawReader:
     """The images of a list, read when they are asked for.
 
     Points are the whole scan in front of the camera; the scan was turned to the time of the camera by the recorder. The
@@ -98,18 +97,12 @@ class KittiRawSamples:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
+    def read(self, index: int) -> DepthSample:
         """Sample `index`.
 
         Raises:
-            IndexError: beyond the end.
             DataError: a file is missing or broken.
         """
-        if not 0 <= index < len(self._frames):
-            raise IndexError(index)
         frame = self._frames[index]
         drive = self._root / frame.drive
         calibration = self._calibration(frame)
@@ -133,18 +126,15 @@ class KittiRawSamples:
             T_world_camera=self._T_world_camera(frame),
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:
+    def read_context(self, index: int, step: int) -> ContextFrame | None:
         """The image `step` frames after sample `index` (before it: negative), also if it is not in the list.
 
         Returns:
             None where the drive has no such image or no inertial record of it.
 
         Raises:
-            IndexError: there is no sample `index`.
             DataError: a file is broken, or the image has another size.
         """
-        if not 0 <= index < len(self._frames):
-            raise IndexError(index)
         frame = self._frames[index]
         other = KittiFrame(frame.drive, frame.camera_name, frame.number + step)
         drive = self._root / frame.drive

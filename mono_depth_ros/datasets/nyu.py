@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """NYU Depth v2 as one HDF5 file per image: rgb uint8 (3,480,640) and depth in metres (480,640)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ CAMERA = PinholeCamera(WIDTH_PX, HEIGHT_PX, 518.85790117, 519.46961112, 325.5824
 _FOLDERS = {"train": "train", "val": "val/official"}
 
 
-class NyuSamples:
+class NyuReader:
     """The images of a split at their full size, read when they are asked for.
 
     Every pixel with a depth is truth. There are no sparse points, poses or stamps: points are drawn from the truth by
@@ -49,18 +48,12 @@ class NyuSamples:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
+    def read(self, index: int) -> DepthSample:
         """Sample `index`.
 
         Raises:
-            IndexError: beyond the end.
             DataError: the file is broken.
         """
-        if not 0 <= index < len(self._paths):
-            raise IndexError(index)
         path = self._paths[index]
         image_rgb, depth_m = _read(path)
         return DepthSample(
@@ -74,10 +67,8 @@ class NyuSamples:
             truth_camera=CAMERA,
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
-        """None: the release has no poses. Raises IndexError where there is no sample `index`."""
-        if not 0 <= index < len(self._paths):
-            raise IndexError(index)
+    def read_context(self, index: int, step: int) -> ContextFrame | None:  # noqa: ARG002
+        """None: the release has no poses."""
         return None
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from mono_depth_ros.datasets.bag_samples import BagQuery, BagSamples
 from mono_depth_ros.datasets.bag_topics import TopicNames
 from mono_depth_ros.datasets.bag_truth import TruthChoice
-from mono_depth_ros.datasets.dgp import DgpSamples
-from mono_depth_ros.datasets.kitti_depth import KittiDepthSamples
-from mono_depth_ros.datasets.kitti_depth_drives import KittiDepthDrives
-from mono_depth_ros.datasets.kitti_raw import KittiRawSamples, list_drive, read_split
-from mono_depth_ros.datasets.nyu import NyuSamples
-from mono_depth_ros.datasets.sample import DepthSample, DepthSamples
+from mono_depth_ros.datasets.dgp import DgpReader
+from mono_depth_ros.datasets.kitti_depth import KittiDepthReader
+from mono_depth_ros.datasets.kitti_depth_drives import KittiDrivesReader
+from mono_depth_ros.datasets.kitti_raw import KittiRawReader, list_drive, read_split
+from mono_depth_ros.datasets.nyu import NyuReader
+from mono_depth_ros.datasets.sample import DepthSample, DepthSamples, SampleReader, Samples
 from mono_depth_ros.datasets.snapshot_feed import FeedOptions
 from mono_depth_ros.datasets.sparse_patterns import PatternedSamples, PatternedStream, SparsePattern
 from mono_depth_ros.datasets.url_options import decimal, flag, nearest, parse_options, size, transform, whole
-from mono_depth_ros.datasets.void import VoidSamples
+from mono_depth_ros.datasets.void import VoidReader
 from mono_depth_ros.errors import ConfigError
 
 _PATTERNS = ("beams", "random", "grid", "tof", "single")
@@ -73,11 +73,11 @@ def open_dataset(url: str) -> Iterable[DepthSample]:
         choice = _pattern(options)
         return stream if choice is None else PatternedStream(stream, *choice)
     if name == "kitti_raw":
-        samples: DepthSamples = _kitti_raw(path, options)
+        reader: SampleReader = _kitti_raw(path, options)
     elif name == "kitti_depth":
-        samples = _kitti_depth(path, options)
+        reader = _kitti_depth(path, options)
     elif name in ("ddad", "dgp"):
-        samples = DgpSamples(
+        reader = DgpReader(
             path,
             options.get("split", "val"),
             options.get("camera", "CAMERA_01"),
@@ -85,22 +85,22 @@ def open_dataset(url: str) -> Iterable[DepthSample]:
             options.get("lidar", "LIDAR"),
         )
     elif name == "nyu":
-        samples = NyuSamples(path, options.get("split", "val"))
+        reader = NyuReader(path, options.get("split", "val"))
     else:
         points = whole(options.get("points", "1500"), "points")
-        samples = VoidSamples(path, points, options.get("split", "test"))
-    choice = _pattern(options)
+        reader = VoidReader(path, points, options.get("split", "test"))
+    samples, choice = Samples(reader), _pattern(options)
     return samples if choice is None else PatternedSamples(samples, *choice)
 
 
-def _kitti_depth(path: Path, options: dict[str, str]) -> KittiDepthSamples | KittiDepthDrives:
+def _kitti_depth(path: Path, options: dict[str, str]) -> KittiDepthReader | KittiDrivesReader:
     if "drives" not in options and "raw" not in options:
-        return KittiDepthSamples(path, options.get("split", "val"))
+        return KittiDepthReader(path, options.get("split", "val"))
     if "split" in options or not ("drives" in options and "raw" in options):
         raise ConfigError(
-            f"kitti_depth:{path}: expected drives=train|val and raw=DIR together, or split=, got {options}"
+            f"kitti_depth:{path}: expected drives=train|val and raw=DIR together, or split=, got {', '.join(options)}"
         )
-    return KittiDepthDrives(path, Path(options["raw"]).expanduser(), options["drives"])
+    return KittiDrivesReader(path, Path(options["raw"]).expanduser(), options["drives"])
 
 
 def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
@@ -133,7 +133,7 @@ def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
     return BagQuery(names, choice, feed, whole(options["limit"], "limit") if "limit" in options else None)
 
 
-def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawSamples:
+def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawReader:
     if ("split" in options) == ("drive" in options):
         got = "both" if "split" in options else "neither"
         raise ConfigError(f"kitti_raw:{path}: expected split=NAME or drive=DATE/DRIVE, got {got}")
@@ -146,7 +146,7 @@ def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawSamples:
     points = options.get("points", "velodyne")
     if points not in ("velodyne", "none"):
         raise ConfigError(f"points: expected velodyne or none, got {points!r}")
-    return KittiRawSamples(path, frames, options.get("truth", "improved"), with_points=points == "velodyne")
+    return KittiRawReader(path, frames, options.get("truth", "improved"), with_points=points == "velodyne")
 
 
 def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:

@@ -121,6 +121,47 @@ class DepthSamples(Protocol):
         ...
 
 
+class SampleReader(Protocol):
+    """Reads the samples of one format. `Samples` asks it for indices that exist only."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> DepthSample: ...
+
+    def read_context(self, index: int, step: int) -> ContextFrame | None: ...
+
+
+class Samples:
+    """The samples that a reader reads, as `DepthSamples`.
+
+    Attributes:
+        reader: of the format.
+    """
+
+    def __init__(self, reader: SampleReader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __iter__(self) -> Iterator[DepthSample]:
+        return (self.reader.read(index) for index in range(len(self.reader)))
+
+    def __getitem__(self, index: int) -> DepthSample:
+        """Sample `index`. Raises IndexError beyond the end, and what the reader raises."""
+        self._check(index)
+        return self.reader.read(index)
+
+    def context(self, index: int, step: int) -> ContextFrame | None:
+        """See `DepthSamples.context`."""
+        self._check(index)
+        return self.reader.read_context(index, step)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self.reader):
+            raise IndexError(index)
+
+
 @runtime_checkable
 class Preparable(Protocol):
     """Samples that take long to make, and are kept."""

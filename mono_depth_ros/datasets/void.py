@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """VOID: indoor images with 150, 500 or 1500 points of visual-inertial odometry, by the lists of its release."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ _KINDS = ("image", "sparse_depth", "validity_map", "ground_truth", "absolute_pos
 _ROTATION_TOLERANCE = 1e-3
 
 
-class VoidSamples:
+class VoidReader:
     """The images of a list, read when they are asked for.
 
     Args:
@@ -60,18 +59,12 @@ class VoidSamples:
     def __len__(self) -> int:
         return len(self._paths["image"])
 
-    def __iter__(self) -> Iterator[DepthSample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> DepthSample:
+    def read(self, index: int) -> DepthSample:
         """Sample `index`.
 
         Raises:
-            IndexError: beyond the end.
             DataError: a file is missing or broken.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
         paths = {kind: found[index] for kind, found in self._paths.items()}
         image_rgb = read_rgb(paths["image"])
         camera = _camera(paths["intrinsics"], image_rgb)
@@ -92,18 +85,15 @@ class VoidSamples:
             T_world_camera=_pose(paths["absolute_pose"]),
         )
 
-    def context(self, index: int, step: int) -> ContextFrame | None:
+    def read_context(self, index: int, step: int) -> ContextFrame | None:
         """The image `step` frames after sample `index` in its sequence's folder (before it: negative).
 
         Returns:
             None where the sequence has no such image, or no pose of it.
 
         Raises:
-            IndexError: there is no sample `index`.
             DataError: a file is broken, or the image has another size.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
         path, pose_path = self._paths["image"][index], self._paths["absolute_pose"][index]
         images = self._sequence(path.parent)
         place = images.index(path) + step if path in images else -1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.dgp import DgpSamples
+from mono_depth_ros.datasets.dgp import DgpReader
+from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 
 SCENE = "000150/scene_a8dc5ed1.json"
@@ -78,7 +79,7 @@ def write_data_set(root, scene=None, calibration=None, splits=None):
 
 def test_a_sample_has_what_the_files_say(tmp_path):
     write_data_set(tmp_path)
-    samples = DgpSamples(tmp_path)
+    samples = Samples(DgpReader(tmp_path))
     sample = samples[0]
     assert len(samples) == 2 and sample.name == "000150_CAMERA_01_1550"
     assert sample.stamp_ns == 1_556_541_296_500_000_000  # date -u -d '2019-04-29 12:34:56' +%s
@@ -95,14 +96,14 @@ def test_a_sample_has_what_the_files_say(tmp_path):
 
 def test_poses_of_cameras_and_of_consecutive_images_agree(tmp_path):
     write_data_set(tmp_path)
-    first, second = DgpSamples(tmp_path)
+    first, second = Samples(DgpReader(tmp_path))
     np.testing.assert_allclose(first.T_world_camera[:3, 3], [100.0, 5.0, 1.5])
     np.testing.assert_allclose(first.T_self_other(second)[:3, 3], [0.0, 0.0, 3.0], atol=1e-9)
 
 
 def test_images_before_and_after_come_with_their_motion(tmp_path):
     write_data_set(tmp_path)
-    samples = DgpSamples(tmp_path)
+    samples = Samples(DgpReader(tmp_path))
     before, after = samples.context(1, -1), samples.context(0, 1)
     np.testing.assert_array_equal(before.image_rgb, colours(3, 4, 0))
     np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 1))
@@ -116,7 +117,7 @@ def test_neighbours_are_of_the_same_scene(tmp_path):
     other = "000151/scene_b.json"
     write_data_set(tmp_path, splits={"1": {"filenames": [SCENE, other]}})
     write_text(tmp_path / other, json.dumps(scene_json()))
-    samples = DgpSamples(tmp_path)
+    samples = Samples(DgpReader(tmp_path))
     assert len(samples) == 4 and samples.context(1, 1) is None and samples.context(2, -1) is None
     assert samples.context(0, -1) is None and samples.context(3, 1) is None
     with pytest.raises(IndexError):
@@ -125,7 +126,7 @@ def test_neighbours_are_of_the_same_scene(tmp_path):
 
 def test_each_camera_has_its_own_intrinsics(tmp_path):
     write_data_set(tmp_path)
-    sample = DgpSamples(tmp_path / "ddad.json", camera="CAMERA_05")[1]
+    sample = Samples(DgpReader(tmp_path / "ddad.json", camera="CAMERA_05"))[1]
     camera = sample.camera
     assert (camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px) == (8.0, 8.0, 1.0, 0.0)
     np.testing.assert_array_equal(sample.image_rgb, colours(3, 4, 101))
@@ -133,9 +134,9 @@ def test_each_camera_has_its_own_intrinsics(tmp_path):
 
 def test_cached_depth_may_be_the_truth_and_truth_may_be_absent(tmp_path):
     write_data_set(tmp_path)
-    truth_m = DgpSamples(tmp_path, truth="cached")[0].truth_depth_m
+    truth_m = Samples(DgpReader(tmp_path, truth="cached"))[0].truth_depth_m
     assert np.isfinite(truth_m).sum() == 1 and truth_m[2, 3] == 33.5
-    assert DgpSamples(tmp_path, truth="none")[0].truth_depth_m is None
+    assert Samples(DgpReader(tmp_path, truth="none"))[0].truth_depth_m is None
 
 
 def test_the_other_spelling_of_protobuf_is_read(tmp_path):
@@ -147,7 +148,7 @@ def test_the_other_spelling_of_protobuf_is_read(tmp_path):
     ):
         text = text.replace(f'"{name}"', f'"{camel}"')
     write_data_set(tmp_path, json.loads(text.replace('"point_format"', '"pointFormat"')))
-    assert DgpSamples(tmp_path)[0].points_camera_m.shape == (2, 3)
+    assert Samples(DgpReader(tmp_path))[0].points_camera_m.shape == (2, 3)
 
 
 def test_scans_of_records_are_read(tmp_path):
@@ -155,31 +156,31 @@ def test_scans_of_records_are_read(tmp_path):
     records = np.zeros(1, [("INTENSITY", "f4"), ("Z", "f8"), ("Y", "f8"), ("X", "f8")])
     records["X"], records["Y"], records["Z"] = 7.0, -1.0, -0.5
     np.savez(folder / "point_cloud" / "LIDAR" / "1550.npz", data=records)
-    np.testing.assert_allclose(DgpSamples(tmp_path)[0].points_camera_m, [[1.0, 0.5, 5.0]], atol=1e-5)
+    np.testing.assert_allclose(Samples(DgpReader(tmp_path))[0].points_camera_m, [[1.0, 0.5, 5.0]], atol=1e-5)
 
 
 def test_wrong_options_are_refused(tmp_path):
     write_data_set(tmp_path)
     with pytest.raises(ConfigError, match="split: expected one of train, val, test, got 'eval'"):
-        DgpSamples(tmp_path, "eval")
+        Samples(DgpReader(tmp_path, "eval"))
     with pytest.raises(ConfigError, match="truth: expected one of lidar, cached, none"):
-        DgpSamples(tmp_path, truth="depth")
+        Samples(DgpReader(tmp_path, truth="depth"))
     with pytest.raises(DataError, match=r"ddad\.json: expected scenes of split train \(scene_splits 0\), got none"):
-        DgpSamples(tmp_path, "train")
+        Samples(DgpReader(tmp_path, "train"))
     with pytest.raises(DataError, match=r"CAMERA_02 and LIDAR in split val, got none of 2; they have: CAMERA_01, CAM"):
-        DgpSamples(tmp_path, camera="CAMERA_02")
+        Samples(DgpReader(tmp_path, camera="CAMERA_02"))
     with pytest.raises(DataError, match=r"expected one JSON file of the data set \(ddad\.json\), got 0"):
-        DgpSamples(tmp_path / "000150" / "rgb")
+        Samples(DgpReader(tmp_path / "000150" / "rgb"))
     with pytest.raises(IndexError):
-        DgpSamples(tmp_path)[2]
+        Samples(DgpReader(tmp_path))[2]
 
 
 def test_samples_without_the_camera_are_left_out_and_counted(tmp_path):
     scene = scene_json()
     scene["samples"][0]["datum_keys"].remove("CAMERA_050")
     write_data_set(tmp_path, scene)
-    samples = DgpSamples(tmp_path, camera="CAMERA_05")
-    assert [sample.name for sample in samples] == ["000150_CAMERA_05_1551"] and samples.left_out == 1
+    samples = Samples(DgpReader(tmp_path, camera="CAMERA_05"))
+    assert [sample.name for sample in samples] == ["000150_CAMERA_05_1551"] and samples.reader.left_out == 1
 
 
 def change_image(key, value):
@@ -217,7 +218,7 @@ def without(key):
 def test_a_broken_scene_is_refused_with_its_path(tmp_path, scene, reason):
     write_data_set(tmp_path, scene)
     with pytest.raises(DataError, match=reason) as caught:
-        DgpSamples(tmp_path)
+        Samples(DgpReader(tmp_path))
     assert str(tmp_path / SCENE) in str(caught.value)
 
 
@@ -227,18 +228,18 @@ def test_a_wrong_time_is_refused(tmp_path):
         scene["data"][1]["id"]["timestamp"] = wrong
         write_data_set(tmp_path, scene)
         with pytest.raises(DataError, match=rf"scene_a8dc5ed1\.json: expected a timestamp.*{wrong}"):
-            DgpSamples(tmp_path)
+            Samples(DgpReader(tmp_path))
 
 
 def test_scenes_and_calibrations_elsewhere_are_refused(tmp_path):
     write_data_set(tmp_path, splits={"1": {"filenames": ["../other/scene.json"]}})
     with pytest.raises(DataError, match=r"ddad\.json: expected a path inside"):
-        DgpSamples(tmp_path)
+        Samples(DgpReader(tmp_path))
     scene = scene_json()
     scene["samples"][0]["calibration_key"] = "../../../home/calibration"
     write_data_set(tmp_path, scene)
     with pytest.raises(DataError, match=r"scene_a8dc5ed1\.json: expected a path inside"):
-        DgpSamples(tmp_path)
+        Samples(DgpReader(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_scenes_and_calibrations_elsewhere_are_refused(tmp_path):
 def test_a_broken_calibration_is_refused_with_its_path(tmp_path, calibration, reason):
     folder = write_data_set(tmp_path, calibration=calibration)
     with pytest.raises(DataError, match=reason) as caught:
-        DgpSamples(tmp_path)[0]
+        Samples(DgpReader(tmp_path))[0]
     assert str(folder / "calibration" / "c0e1.json") in str(caught.value)
 
 
@@ -271,7 +272,7 @@ def test_a_broken_scan_is_refused_with_its_path(tmp_path, arrays, reason):
     path = write_data_set(tmp_path) / "point_cloud" / "LIDAR" / "1550.npz"
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=reason) as caught:
-        DgpSamples(tmp_path)[0]
+        Samples(DgpReader(tmp_path))[0]
     assert str(path) in str(caught.value)
 
 
@@ -280,7 +281,7 @@ def test_a_missing_image_and_cached_depth_of_another_size_are_refused(tmp_path):
     path = folder / "depth" / "lidar" / "CAMERA_01" / "1550.npz"
     np.savez(path, depth=np.zeros((4, 3), np.float32))
     with pytest.raises(DataError, match=r"1550\.npz: expected shape \(3, 4\) of its image, got \(4, 3\)"):
-        DgpSamples(tmp_path, truth="cached")[0]
+        Samples(DgpReader(tmp_path, truth="cached"))[0]
     (folder / "rgb" / "CAMERA_01" / "1550.png").unlink()
     with pytest.raises(DataError, match=r"rgb/CAMERA_01/1550\.png: expected a file"):
-        DgpSamples(tmp_path)[0]
+        Samples(DgpReader(tmp_path))[0]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_depth import KittiDepthSamples
+from mono_depth_ros.datasets.kitti_depth import KittiDepthReader
+from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.sparse_depth import project_points
 
@@ -34,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_a_sample_has_what_the_files_say(folder, tmp_path):
-    sample = KittiDepthSamples(tmp_path)[0]
+    sample = Samples(KittiDepthReader(tmp_path))[0]
     assert (sample.name, sample.camera_name) == (f"{DRIVE}_image_0000000761_image_02", "image_02")
     assert sample.stamp_ns == 76_100_000_000
     np.testing.assert_array_equal(sample.image_rgb, colours(3, 4))
@@ -48,13 +49,13 @@ def test_a_sample_has_what_the_files_say(folder, tmp_path):
 
 
 def test_points_project_back_into_their_pixels(folder):
-    sample = KittiDepthSamples(folder)[0]
+    sample = Samples(KittiDepthReader(folder))[0]
     sparse = project_points(sample.points_camera_m, sample.camera)
     assert (sparse.rows.tolist(), sparse.cols.tolist(), sparse.depth_m.tolist()) == ([0, 2], [3, 1], [10.0, 2.5])
 
 
 def test_images_come_in_the_order_of_their_names_and_end(folder):
-    samples = KittiDepthSamples(folder)
+    samples = Samples(KittiDepthReader(folder))
     assert len(samples) == 2
     assert [sample.camera_name for sample in samples] == ["image_02", "image_03"]
     assert samples[1].image_rgb[0, 0, 0] == 50
@@ -67,20 +68,20 @@ def test_the_test_split_has_no_truth(tmp_path):
     write_png(folder / "image" / "0000000007.png", colours(3, 4))
     write_png(folder / "velodyne_raw" / "0000000007.png", np.full((3, 4), 512, np.uint16))
     write_text(folder / "intrinsics" / "0000000007.txt", INTRINSICS)
-    sample = KittiDepthSamples(tmp_path, "test")[0]
+    sample = Samples(KittiDepthReader(tmp_path, "test"))[0]
     assert sample.truth_depth_m is None and sample.stamp_ns == 700_000_000
     np.testing.assert_array_equal(sample.points_camera_m[:, 2], np.full(12, 2.0))
 
 
 def test_an_unknown_split_and_an_empty_folder_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="split: expected one of val, test, got 'train'"):
-        KittiDepthSamples(folder, "train")
+        Samples(KittiDepthReader(folder, "train"))
     with pytest.raises(DataError, match=f"{tmp_path}: expected a folder test_depth_completion_anonymous"):
-        KittiDepthSamples(tmp_path, "test")
+        Samples(KittiDepthReader(tmp_path, "test"))
     for path in (folder / "image").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"image: expected images"):
-        KittiDepthSamples(folder)
+        Samples(KittiDepthReader(folder))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_missing_file_is_named(folder, which, reason):
     path = write_image(folder)[which]
     path.unlink()
     with pytest.raises(DataError, match=reason) as caught:
-        KittiDepthSamples(folder)[0]
+        Samples(KittiDepthReader(folder))[0]
     assert str(path) in str(caught.value)
 
 
@@ -99,7 +100,7 @@ def test_a_depth_image_of_another_size_is_refused(folder):
     path = write_image(folder)[2]
     write_png(path, np.ones((3, 5), np.uint16))
     with pytest.raises(DataError, match=r"expected shape \(3, 4\) of its image, got \(3, 5\)") as caught:
-        KittiDepthSamples(folder)[0]
+        Samples(KittiDepthReader(folder))[0]
     assert str(path) in str(caught.value)
 
 
@@ -108,7 +109,7 @@ def test_broken_intrinsics_are_refused(folder, text, reason):
     path = write_image(folder)[3]
     path.write_text(text)
     with pytest.raises(DataError, match=reason) as caught:
-        KittiDepthSamples(folder)[0]
+        Samples(KittiDepthReader(folder))[0]
     assert str(path) in str(caught.value)
 
 
@@ -119,4 +120,4 @@ def test_a_name_without_a_frame_number_is_refused(folder):
         write_png(folder / kind / names[kind], np.ones((3, 4), np.uint16))
     write_text(folder / "intrinsics" / "aaa.txt", INTRINSICS)
     with pytest.raises(DataError, match=r"aaa\.png: expected a name with one frame number"):
-        KittiDepthSamples(folder)[2]
+        Samples(KittiDepthReader(folder))[2]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_depth_drives import KittiDepthDrives
+from mono_depth_ros.datasets.kitti_depth_drives import KittiDrivesReader
 from mono_depth_ros.datasets.open_dataset import open_dataset
+from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 
 DATE, DRIVE = "2011_09_26", "2011_09_26_drive_0005_sync"
@@ -43,8 +44,8 @@ def roots(tmp_path):
 
 
 def test_a_sample_has_what_the_files_of_both_data_sets_say(roots):
-    samples = KittiDepthDrives(*roots)
-    assert (len(samples), samples.left_out) == (2, 0)
+    samples = Samples(KittiDrivesReader(*roots))
+    assert (len(samples), samples.reader.left_out) == (2, 0)
     sample, other = samples
     assert sample.name == f"{DRIVE}_0000000006_image_02" and other.camera_name == "image_03"
     np.testing.assert_array_equal(sample.image_rgb, colours(3, 4, 6))
@@ -56,7 +57,7 @@ def test_a_sample_has_what_the_files_of_both_data_sets_say(roots):
 
 
 def test_context_reaches_images_without_truth(roots):
-    samples = KittiDepthDrives(*roots)
+    samples = Samples(KittiDrivesReader(*roots))
     before = samples.context(0, -1)
     np.testing.assert_array_equal(before.image_rgb, colours(3, 4, 5))
     np.testing.assert_allclose(before.T_context_sample[:3, 3], [0.0, 0.0, 0.8], atol=1e-6)
@@ -68,8 +69,8 @@ def test_context_reaches_images_without_truth(roots):
 def test_images_without_a_scan_are_left_out_and_counted(roots):
     depth, raw = roots
     next((depth / "data_depth_velodyne").rglob("0000000006.png")).unlink()
-    samples = KittiDepthDrives(depth, raw)
-    assert (len(samples), samples.left_out) == (1, 1)
+    samples = Samples(KittiDrivesReader(depth, raw))
+    assert (len(samples), samples.reader.left_out) == (1, 1)
 
 
 def test_the_drives_are_opened_by_url(roots):
@@ -81,13 +82,13 @@ def test_the_drives_are_opened_by_url(roots):
 def test_what_is_missing_or_broken_is_named(roots, tmp_path):
     depth, raw = roots
     with pytest.raises(ConfigError, match="drives: expected one of train, val, got 'test'"):
-        KittiDepthDrives(depth, raw, "test")
+        Samples(KittiDrivesReader(depth, raw, "test"))
     with pytest.raises(DataError, match=r"data_depth_annotated/train"):
-        KittiDepthDrives(depth, raw, "train")
+        Samples(KittiDrivesReader(depth, raw, "train"))
     with pytest.raises(DataError, match="raw= names the folder of KITTI raw"):
-        KittiDepthDrives(depth, tmp_path / "elsewhere")
+        Samples(KittiDrivesReader(depth, tmp_path / "elsewhere"))
     path = next((depth / "data_depth_annotated").rglob("0000000006.png"))
     write_png(path, np.ones((3, 5), np.uint16))
     with pytest.raises(DataError, match=r"expected shape \(3, 4\) of its image") as caught:
-        KittiDepthDrives(depth, raw)[0]
+        Samples(KittiDrivesReader(depth, raw))[0]
     assert str(path) in str(caught.value)

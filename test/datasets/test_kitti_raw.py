@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_raw import KittiFrame, KittiRawSamples, list_drive, read_split
+from mono_depth_ros.datasets.kitti_raw import KittiFrame, KittiRawReader, list_drive, read_split
+from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 
 DATE = "2011_09_26"
@@ -61,7 +62,7 @@ def root(tmp_path):
 
 
 def drive_samples(root, truth="improved"):
-    return KittiRawSamples(root, list_drive(root, DRIVE), truth)
+    return Samples(KittiRawReader(root, list_drive(root, DRIVE), truth))
 
 
 def test_a_sample_has_what_the_files_say(root):
@@ -78,7 +79,7 @@ def test_points_are_in_the_frame_of_the_camera_that_took_the_image(root):
     points_m = drive_samples(root)[0].points_camera_m
     np.testing.assert_allclose(points_m, [[0.0, 0.0, 10.0], [-3.0, -1.0, 4.0], [0.0, 0.0, 20.0]], atol=1e-6)
     write_frame(root, 0, 0.0, camera="image_03")
-    right_m = KittiRawSamples(root, [KittiFrame(DRIVE, "image_03", 0)])[0].points_camera_m
+    right_m = Samples(KittiRawReader(root, [KittiFrame(DRIVE, "image_03", 0)]))[0].points_camera_m
     np.testing.assert_allclose(right_m[0], [1.0, 0.0, 10.0], atol=1e-6)
 
 
@@ -119,7 +120,7 @@ def test_without_stamps_the_frame_number_counts(root):
 
 
 def test_images_before_and_after_come_with_their_motion_also_outside_the_list(root):
-    samples = KittiRawSamples(root, [KittiFrame(DRIVE, "image_02", 1)])
+    samples = Samples(KittiRawReader(root, [KittiFrame(DRIVE, "image_02", 1)]))
     before, after = samples.context(0, -1), samples.context(0, 1)
     np.testing.assert_array_equal(before.image_rgb, colours(3, 4, 0))
     np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 2))
@@ -168,8 +169,8 @@ def test_a_missing_split_lists_where_it_was_looked_for(root):
 def test_images_without_a_scan_are_left_out_and_counted(root):
     (root / DRIVE / "velodyne_points" / "data" / "0000000001.bin").unlink()
     samples = drive_samples(root)
-    assert [sample.stamp_ns // 10**9 % 10 for sample in samples] == [0, 2] and samples.left_out == 1
-    without = KittiRawSamples(root, list_drive(root, DRIVE), with_points=False)
+    assert [sample.stamp_ns // 10**9 % 10 for sample in samples] == [0, 2] and samples.reader.left_out == 1
+    without = Samples(KittiRawReader(root, list_drive(root, DRIVE), with_points=False))
     assert len(without) == 3 and without[1].points_camera_m is None and without[1].truth_depth_m[1, 2] == 10.0
 
 
@@ -177,7 +178,7 @@ def test_images_without_the_improved_truth_are_left_out_and_counted(root):
     truth = root / DRIVE / "proj_depth" / "groundtruth" / "image_02"
     (truth / "0000000000.png").unlink()
     samples = drive_samples(root)
-    assert (len(samples), samples.left_out) == (2, 1) and samples[0].name.endswith("0000000001_image_02")
+    assert (len(samples), samples.reader.left_out) == (2, 1) and samples[0].name.endswith("0000000001_image_02")
     for path in truth.iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"expected some images with .*groundtruth.*0000000000\.png.*got none of 3"):

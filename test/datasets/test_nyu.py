@@ -8,7 +8,8 @@ import pytest
 
 h5py = pytest.importorskip("h5py", reason="NYUv2: h5py is not installed")
 
-from mono_depth_ros.datasets.nyu import NyuSamples  # noqa: E402
+from mono_depth_ros.datasets.nyu import NyuReader  # noqa: E402
+from mono_depth_ros.datasets.sample import Samples  # noqa: E402
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 
 
@@ -35,7 +36,7 @@ def root(tmp_path):
 
 
 def test_a_sample_has_what_the_file_says_at_full_size(root):
-    samples = NyuSamples(root)
+    samples = Samples(NyuReader(root))
     sample = samples[0]
     assert len(samples) == 2 and sample.name == "00001" and sample.points_camera_m is None
     assert sample.image_rgb.shape == (480, 640, 3) and sample.image_rgb[479, 639].tolist() == [1, 2, 3]
@@ -48,23 +49,23 @@ def test_a_sample_has_what_the_file_says_at_full_size(root):
 
 
 def test_training_scenes_are_folders(root):
-    samples = NyuSamples(root / "nyudepthv2", "train")
+    samples = Samples(NyuReader(root / "nyudepthv2", "train"))
     assert [sample.name for sample in samples] == ["kitchen_0001a_00001"]
 
 
 def test_half_precision_depth_is_read(root):
     path = root / "nyudepthv2" / "val" / "official" / "00001.h5"
     write_image(path, depth=np.full((480, 640), 3.5, np.float16))
-    assert NyuSamples(root)[0].truth_depth_m[5, 5] == 3.5
+    assert Samples(NyuReader(root))[0].truth_depth_m[5, 5] == 3.5
 
 
 def test_a_wrong_split_and_an_empty_folder_are_refused(root):
     with pytest.raises(ConfigError, match="split: expected one of train, val, got 'test'"):
-        NyuSamples(root, "test")
+        Samples(NyuReader(root, "test"))
     with pytest.raises(DataError, match=r"train/train: expected files \*\.h5"):
-        NyuSamples(root / "nyudepthv2" / "train", "train")
+        Samples(NyuReader(root / "nyudepthv2" / "train", "train"))
     with pytest.raises(IndexError):
-        NyuSamples(root)[2]
+        Samples(NyuReader(root))[2]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_wrong_split_and_an_empty_folder_are_refused(root):
 def test_another_layout_is_refused_with_its_path(root, change, reason):
     path = write_image(root / "nyudepthv2" / "val" / "official" / "00001.h5", **change)
     with pytest.raises(DataError, match=reason) as caught:
-        NyuSamples(root)[0]
+        Samples(NyuReader(root))[0]
     assert str(path) in str(caught.value)
 
 
@@ -88,7 +89,7 @@ def test_a_broken_file_is_refused_with_its_path(root, content):
     path = root / "nyudepthv2" / "val" / "official" / "00001.h5"
     path.write_bytes(path.read_bytes()[:100_000] if content is None else content)
     with pytest.raises(DataError, match=r"00001\.h5: expected an HDF5 file"):
-        NyuSamples(root)[0]
+        Samples(NyuReader(root))[0]
 
 
 def test_arrays_of_other_files_are_not_followed(root):
@@ -97,16 +98,16 @@ def test_arrays_of_other_files_are_not_followed(root):
     with h5py.File(folder / "00001.h5", "w") as file:
         file["rgb"] = h5py.ExternalLink(str(folder / "00002.h5"), "rgb")
     with pytest.raises(DataError, match=r"00001\.h5: expected an array 'rgb' in the file, got none"):
-        NyuSamples(root)[0]
+        Samples(NyuReader(root))[0]
     with h5py.File(folder / "00001.h5", "w") as file:
         file["rgb"] = np.zeros((3, 480, 640), np.uint8)
         outside = [(str(root / "secret"), 0, 480 * 640 * 4)]
         file.create_dataset("depth", (480, 640), "<f4", external=outside)
     with pytest.raises(DataError, match=r"00001\.h5: expected depth stored in this file"):
-        NyuSamples(root)[0]
+        Samples(NyuReader(root))[0]
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(DataError, match="pip install h5py"):
-        NyuSamples(root)
+        Samples(NyuReader(root))

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets.sample import ContextFrame, DepthSample
+from mono_depth_ros.datasets.sample import ContextFrame, DepthSample, Samples, prepare
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 
@@ -64,3 +64,46 @@ def test_impossible_motion_is_refused(speed_mps, T_world_camera, names):
 def test_a_context_frame_refuses_wrong_shapes_and_types(image, T_context_sample, names):
     with pytest.raises(DataError, match=names):
         ContextFrame(0, image, T_context_sample)
+
+
+class Counting:
+    """A reader of three samples that remembers what it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __len__(self):
+        return 3
+
+    def read(self, index):
+        self.asked.append(index)
+        return f"sample {index}"
+
+    def read_context(self, index, step):
+        return f"context {index}{step:+d}"
+
+
+def test_samples_are_read_when_they_are_asked_for():
+    reader = Counting()
+    samples = Samples(reader)
+    assert len(samples) == 3 and reader.asked == []
+    assert samples[1] == "sample 1" and reader.asked == [1]
+    assert next(iter(samples)) == "sample 0" and reader.asked == [1, 0]
+    assert list(samples) == ["sample 0", "sample 1", "sample 2"]
+    assert samples.context(2, -1) == "context 2-1"
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_there_are_no_samples_beyond_the_ends(index):
+    reader = Counting()
+    with pytest.raises(IndexError):
+        Samples(reader)[index]
+    with pytest.raises(IndexError):
+        Samples(reader).context(index, 1)
+    assert reader.asked == []
+
+
+def test_samples_that_lie_on_the_disk_need_no_preparation():
+    reader = Counting()
+    prepare(Samples(reader), lambda *_: pytest.fail("nothing to tell"))
+    assert reader.asked == []

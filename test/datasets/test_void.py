@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.void import VoidSamples
+from mono_depth_ros.datasets.sample import Samples
+from mono_depth_ros.datasets.void import VoidReader
 from mono_depth_ros.errors import ConfigError, DataError
 
 STAMPS = ("1552097919.2371", "1552097919.3")
@@ -43,7 +44,7 @@ def write_release(root, points=150, listed="void_150"):
 
 def test_a_sample_has_what_the_files_say(tmp_path):
     write_release(tmp_path)
-    sample = VoidSamples(tmp_path, points=150)[0]
+    sample = Samples(VoidReader(tmp_path, points=150))[0]
     assert sample.name == f"{SEQUENCE}_1552097919.2371" and sample.stamp_ns == 1_552_097_919_237_100_000
     np.testing.assert_array_equal(sample.image_rgb, colours(3, 4))
     camera = sample.camera
@@ -58,13 +59,13 @@ def test_a_sample_has_what_the_files_say(tmp_path):
 def test_lists_may_start_at_any_folder_of_the_release(tmp_path, listed):
     write_release(tmp_path, listed=listed)
     for root in (tmp_path, tmp_path / "void_release", tmp_path / "void_release" / "void_150"):
-        assert [sample.truth_depth_m[1, 2] for sample in VoidSamples(root, 150)] == [2.5, 2.50390625]
+        assert [sample.truth_depth_m[1, 2] for sample in Samples(VoidReader(root, 150))] == [2.5, 2.50390625]
 
 
 def test_a_four_by_four_pose_is_read_too(tmp_path):
     data = write_release(tmp_path)
     write_text(data / "absolute_pose" / f"{STAMPS[1]}.txt", "1 0 0 5\n0 1 0 6\n0 0 1 7\n0 0 0 1\n")
-    first, second = VoidSamples(tmp_path, 150)
+    first, second = Samples(VoidReader(tmp_path, 150))
     np.testing.assert_allclose(second.T_world_camera[:, 3], [5.0, 6.0, 7.0, 1.0])
     # The second camera, at (5, 6, 7) of the world, is at R^T ((5, 6, 7) - (1, 2, 3)) = (4, -4, 4) of the first.
     np.testing.assert_allclose(first.T_self_other(second)[:3, 3], [4.0, -4.0, 4.0])
@@ -73,15 +74,15 @@ def test_a_four_by_four_pose_is_read_too(tmp_path):
 def test_wrong_options_are_refused(tmp_path):
     write_release(tmp_path)
     with pytest.raises(ConfigError, match="points: expected one of 150, 500, 1500, got 64"):
-        VoidSamples(tmp_path, points=64)
+        Samples(VoidReader(tmp_path, points=64))
     with pytest.raises(ConfigError, match="split: expected train or test, got 'val'"):
-        VoidSamples(tmp_path, points=150, split="val")
+        Samples(VoidReader(tmp_path, points=150, split="val"))
     with pytest.raises(DataError, match=r"expected a folder void_500"):
-        VoidSamples(tmp_path, points=500)
+        Samples(VoidReader(tmp_path, points=500))
     with pytest.raises(DataError, match=r"train_image\.txt: expected a file, got nothing there"):
-        VoidSamples(tmp_path, points=150, split="train")
+        Samples(VoidReader(tmp_path, points=150, split="train"))
     with pytest.raises(IndexError):
-        VoidSamples(tmp_path, points=150)[2]
+        Samples(VoidReader(tmp_path, points=150))[2]
 
 
 @pytest.mark.parametrize("line", ["../../../etc/passwd", "/etc/passwd"])
@@ -90,7 +91,7 @@ def test_a_list_that_names_a_file_elsewhere_is_refused(tmp_path, line):
     path = tmp_path / "void_release" / "void_150" / "test_ground_truth.txt"
     path.write_text(f"{line}\n" * 2)
     with pytest.raises(DataError, match=r"test_ground_truth\.txt: expected a path inside"):
-        VoidSamples(tmp_path, 150)
+        Samples(VoidReader(tmp_path, 150))
 
 
 @pytest.mark.parametrize(("name", "text"), [("test_ground_truth.txt", "a\n"), ("test_image.txt", "")])
@@ -98,13 +99,13 @@ def test_lists_of_different_lengths_are_refused(tmp_path, name, text):
     write_release(tmp_path)
     (tmp_path / "void_release" / "void_150" / name).write_text(text)
     with pytest.raises(DataError, match=r"test_image\.txt: expected some lines, as many in each list"):
-        VoidSamples(tmp_path, 150)
+        Samples(VoidReader(tmp_path, 150))
 
 
 def test_a_list_whose_files_are_not_there_is_refused(tmp_path):
     write_release(tmp_path, listed="elsewhere")
     with pytest.raises(DataError, match=r"test_image\.txt: expected its first path 'elsewhere/data"):
-        VoidSamples(tmp_path, 150)
+        Samples(VoidReader(tmp_path, 150))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_list_whose_files_are_not_there_is_refused(tmp_path):
 def test_a_broken_file_is_refused_with_its_path(tmp_path, name, text, reason):
     path = write_text(write_release(tmp_path) / name, text)
     with pytest.raises(DataError, match=reason) as caught:
-        VoidSamples(tmp_path, 150)[0]
+        Samples(VoidReader(tmp_path, 150))[0]
     assert str(path) in str(caught.value)
 
 
@@ -130,7 +131,7 @@ def test_a_broken_file_is_refused_with_its_path(tmp_path, name, text, reason):
 def test_an_image_of_another_size_is_refused_with_its_path(tmp_path, kind):
     path = write_png(write_release(tmp_path) / kind / f"{STAMPS[0]}.png", np.ones((2, 4), np.uint16))
     with pytest.raises(DataError, match=r"expected shape \(3, 4\) of its image, got \(2, 4\)") as caught:
-        VoidSamples(tmp_path, 150)[0]
+        Samples(VoidReader(tmp_path, 150))[0]
     assert str(path) in str(caught.value)
 
 
@@ -140,7 +141,7 @@ def test_a_name_that_is_no_time_is_refused(tmp_path):
     path = tmp_path / "void_release" / "void_150" / "test_image.txt"
     path.write_text(path.read_text().replace(STAMPS[0], "first"))
     with pytest.raises(DataError, match=r"first\.png: expected a name of seconds"):
-        VoidSamples(tmp_path, 150)[0]
+        Samples(VoidReader(tmp_path, 150))[0]
 
 
 def test_context_is_the_neighbour_in_the_sequence_whether_listed_or_not(tmp_path):
@@ -148,7 +149,7 @@ def test_context_is_the_neighbour_in_the_sequence_whether_listed_or_not(tmp_path
     later = "1552097919.4"  # not in any list
     write_png(data / "image" / f"{later}.png", colours(3, 4, 9))
     write_text(data / "absolute_pose" / f"{later}.txt", POSE.replace("0 0 1 3", "0 0 1 3.5"))
-    samples = VoidSamples(tmp_path, 150)
+    samples = Samples(VoidReader(tmp_path, 150))
     after = samples.context(1, 1)
     np.testing.assert_array_equal(after.image_rgb, colours(3, 4, 9))
     assert after.stamp_ns == 1_552_097_919_400_000_000
