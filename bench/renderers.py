@@ -4,8 +4,8 @@
     python bench/renderers.py [--frames 12] [--width 320] [--height 96]
 
 One core, processor time. The others are measured where they are installed (`pip install trimesh embreex mujoco
-mitsuba`, best in an environment of their own): Embree casts the rays of our own frame, with our shading; MuJoCo casts the same rays against
-the same solids; Mitsuba renders the triangles of the street, without our textures, sky, haze or lens.
+mitsuba`, best in an environment of their own): Embree casts the rays of our own frame, with our shading; MuJoCo casts
+the same rays against the same solids; Mitsuba renders the triangles of the street without textures, sky or lens.
 """
 
 from __future__ import annotations

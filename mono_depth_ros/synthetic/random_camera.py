@@ -87,11 +87,12 @@ def random_photometry(
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     radius2 = ((u / width - 0.5) ** 2 + (v / height - 0.5) ** 2) * 2.0
     linear *= (1.0 - rng.uniform(0.0, 0.5) * radius2)[..., None]
+    linear *= 1.0 + 3.0 * linear**4  # what is nearly white in the rendering was brighter still
     # auto-exposure brings the middle of the picture near a set point, and often misses it: skies burn out
     grey = linear.mean(axis=2)
     level = float(np.exp(np.log(grey + 1e-3).mean())) + 1e-3
     wanted = float(np.exp(rng.normal(np.log(0.075), 0.45)))
-    linear *= np.float32(np.clip((wanted / level) ** rng.uniform(0.5, 1.0), 0.1, 6.0))
+    linear *= np.float32(np.clip((wanted / level) ** rng.uniform(0.6, 1.0), 0.15, 6.0))
     linear *= np.exp(rng.normal(0.0, 0.06, 3)).astype(np.float32)  # white balance
     if rng.uniform() < 0.4:
         linear = cv2.GaussianBlur(linear, (0, 0), sigmaX=float(rng.uniform(0.25, 0.9)))
@@ -105,9 +106,9 @@ def random_photometry(
 def _developed(rng: Rng, linear: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What a camera's own software does to linear colours [H, W, 3]: colour strength, gamma, an s-shaped tone curve."""
     grey = linear.mean(axis=2, keepdims=True)
-    vivid = np.clip(grey + np.float32(rng.uniform(0.9, 1.7)) * (linear - grey), 0.0, 1.0)
+    vivid = np.clip(grey + np.float32(rng.uniform(0.75, 1.3)) * (linear - grey), 0.0, 1.0)
     tones = vivid ** np.float32(1 / 2.2)
     curved = tones * tones * (3.0 - 2.0 * tones)
     black = np.float32(rng.uniform(0.0, 0.05))
-    toned = tones + np.float32(rng.uniform(0.0, 0.9)) * (curved - tones)
+    toned = tones + np.float32(rng.uniform(0.2, 1.0)) * (curved - tones)
     return np.asarray(np.clip((toned - black) / (1.0 - black), 0.0, 1.0), dtype=np.float32)

@@ -54,10 +54,10 @@ def _near(rng: Rng, rgb: Rgb, spread: float) -> Rgb:
 def random_light(rng: Rng) -> Light:
     """Clear noon to overcast dusk: sun height and warmth, ambient level, clouds, haze."""
     azimuth, height = rng.uniform(0, 2 * np.pi), np.arcsin(rng.uniform(0.12, 0.97))
-    overcast = rng.uniform() < 0.35
+    overcast = rng.uniform() < 0.28
     strength = rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.8, 2.2)
     warmth = rng.uniform(0.0, 0.35)
-    sky_level, ambient = rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.75) if overcast else rng.uniform(0.08, 0.3)
+    sky_level, ambient = rng.uniform(0.65, 1.1), rng.uniform(0.35, 0.75) if overcast else rng.uniform(0.08, 0.3)
     blue = rng.uniform(0.0, 0.05) if overcast else rng.uniform(0.05, 0.5)
     return Light(
         sun_direction=(
@@ -76,9 +76,9 @@ def random_light(rng: Rng) -> Light:
 
 
 def random_street_light(rng: Rng) -> Light:
-    """`random_light`, and in one street of three weather or the dark: fog, rain, snow, dusk, night."""
+    """`random_light`, and in one street of four weather or the dark: fog, rain, snow, dusk, night."""
     light = random_light(rng)
-    kind = rng.choice(6, p=(0.66, 0.07, 0.09, 0.06, 0.06, 0.06))
+    kind = rng.choice(6, p=(0.74, 0.05, 0.07, 0.05, 0.05, 0.04))
     if kind == 0:
         return light
     if kind == 4:

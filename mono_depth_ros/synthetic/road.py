@@ -138,7 +138,12 @@ class RoadPaint:
         """
         zone = self._zones(ground_m)
         along, away = ground_m[0], np.abs(zone.lateral)
-        paint = np.where(zone.walk, _column(self.sidewalk_rgb), _column(self.verge_rgb))
+        # grass with bare soil in it, tufts light and dark
+        tufts = noise(ground_m * np.float32(1.9)) * visible_share(np.float32(0.5), footprint_m)
+        bare = np.clip(2.5 * noise(ground_m * np.float32(0.23)) - 0.3, 0.0, 0.8)
+        verge = _column(self.verge_rgb) * (1.0 + 0.6 * tufts)
+        verge = verge + bare * (_column((0.16, 0.12, 0.08)) - verge)
+        paint = np.where(zone.walk, _column(self.sidewalk_rgb), verge)
         joint = (np.mod(along, 0.9) < 0.04) | (np.mod(zone.lateral, 0.9) < 0.04)
         paint = np.where(zone.walk & joint & (footprint_m < 0.1), paint * 0.55, paint)
         kerb = (np.abs(away - self.half_width_m - 0.08) < 0.08) & zone.walk

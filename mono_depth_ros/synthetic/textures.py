@@ -266,7 +266,12 @@ def _regular(
         mean = 0.8 * fill
         # every pane differs a little, as curtains and reflections make it
         pane = noise(np.stack([cell[0] * 3.7, cell[1] * 5.3, table.seed[index]]).astype(np.float32))
-        paint = paint * (1.0 + 0.8 * pane)
+        paint = paint * (1.0 + 0.8 * pane) + 0.4 * np.clip(pane - 0.3, 0.0, 1.0)
+        # frames of some centimetres around the pane, and a bar down its middle
+        rim = np.minimum((0.5 * fill - np.abs(inside[0] - 0.5)) * size[0], (0.4 - np.abs(inside[1] - 0.5)) * size[1])
+        bar = np.minimum(rim - 0.07, np.abs(inside[0] - 0.5) * size[0] - 0.03) < 0
+        frame = np.where(table.seed[index] % 3 < 2, np.float32(0.6), np.float32(0.05))
+        paint = paint + bar * np.clip(0.1 / np.maximum(footprint, 1e-6), 0.0, 1.0) * (frame - paint)
     sharp = visible_share(np.minimum(size[0], size[1]) if kind != Pattern.STRIPES else size[1], footprint)
     return np.asarray(mean + sharp * (painted - mean), dtype=np.float32), np.asarray(
         np.clip(paint, 0, 1), dtype=np.float32

@@ -38,7 +38,7 @@ def _plain(rgb: tuple[float, float, float], gloss: float = 0.0, glow: float = 0.
 
 
 def _glass(rng: Rng) -> Material:
-    return _plain((0.015, 0.02, 0.022), gloss=float(rng.uniform(0.15, 0.5)))
+    return _plain((0.015, 0.02, 0.022), gloss=float(rng.uniform(0.05, 0.3)))
 
 
 def _wheels(length_m: float, width_m: float, radius_m: float, axles: tuple[float, ...]) -> list[Solid]:

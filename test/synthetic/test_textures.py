@@ -51,5 +51,5 @@ def test_road_paint_follows_the_winding_centre_line() -> None:
         colours = _albedo(material, spots, 0.2)[0]
         np.testing.assert_allclose(colours[:2], expected, atol=1e-5)  # asphalt
         assert colours[2] == pytest.approx(0.6)  # sidewalk
-        assert colours[3] == pytest.approx(0.1)  # verge
+        assert 0.03 < colours[3] < 0.2  # verge: grass and soil
         assert colours[4] > 0.4  # the edge line
