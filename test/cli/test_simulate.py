@@ -59,9 +59,7 @@ def test_evaluate_scores_against_the_true_depth_images(bag, tmp_path):
     assert found["prediction"]["images"] == 5
     assert 0.85 * near < found["prediction"]["pixels"] < near  # points take their own pixels away
     # The model says 2 m and up to a metre more everywhere.
-    mean_m = (
-        sum(float(frame.views[0].truth_depth_m[frame.views[0].truth_depth_m <= 80.0].sum()) for frame in frames) / near
-    )
+    mean_m = sum(float(truth[truth <= 80.0].sum()) for truth in truths) / near
     assert found["prediction"]["mae"] == pytest.approx(mean_m - 2.5, abs=1.0)
     assert found["nearest"]["mae"] < found["prediction"]["mae"]
 
@@ -149,15 +147,16 @@ def test_a_rig_of_six_with_every_sensor(tmp_path):
         "outages: [{sensor: camera_rear, from_s: 0, to_s: 9}]\nbumps: [{sensor: camera_front, from_s: 0}]\n"
     )
     out = tmp_path / "bag"
-    assert simulate(out, *every, "--size", "64x48", "--workers", "1", "--failures", str(failures)) == 0
+    sizes = ["--size", "64x48", "--seconds", "0.3"]
+    assert simulate(out, *every, *sizes, "--workers", "1", "--failures", str(failures)) == 0
     with Rosbag2Reader(out) as result:
         counts, transforms = result.counts, result.static_transforms()
     cameras = [f"camera_{place}" for place in ("front", "rear", "front_left", "front_right", "rear_left", "rear_right")]
     for camera in cameras:
-        assert counts[f"/{camera}/image_raw"] == (0 if camera == "camera_rear" else 5)
-        assert counts[f"/truth/{camera}/depth"] == counts[f"/truth/{camera}/labels"] == 5
+        assert counts[f"/{camera}/image_raw"] == (0 if camera == "camera_rear" else 3)
+        assert counts[f"/truth/{camera}/depth"] == counts[f"/truth/{camera}/labels"] == 3
     for topic in ("/lidar/points", "/scan", "/tof/points", "/range", "/odom", "/twist"):
-        assert counts[topic] == 5, topic
+        assert counts[topic] == 3, topic
     ahead = transforms.lookup("base_link", "camera_rear")[:3, 2]
     np.testing.assert_allclose(ahead[:2], [-1.0, 0.0], atol=0.03)
     for frame in (*cameras, "lidar", "scan", "tof", "range"):
@@ -171,7 +170,7 @@ def test_a_rig_file_gives_lenses_their_distortion(tmp_path, repository):
     rig = tmp_path / "rig.yaml"
     rig.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
     out = tmp_path / "bag"
-    assert simulate(out, "--rig", str(rig), "--workers", "1") == 0
+    assert simulate(out, "--rig", str(rig), "--workers", "1", "--seconds", "0.2") == 0
     with Rosbag2Reader(out) as result:
         infos = [result.decode(message) for message in result.messages(["/camera_wide/camera_info"])]
         assert list(infos[0].d) == [-0.12, 0.02, 0.0005, -0.0003, 0.0]
@@ -207,6 +206,15 @@ def test_a_broken_rig_is_one_error_with_the_file_in_it(tmp_path, capsys, text, p
     told = capsys.readouterr().err
     assert told.startswith(f"mono-depth simulate: --rig {rig}: ") and told.count("\n") == 1
     assert all(part in told for part in parts), told
+
+
+def test_an_indoor_robot_has_short_range_sensors_that_agree_with_the_truth(tmp_path):
+    assert simulate(tmp_path / "bag", "--world", "indoor", "--workers", "1", "--seconds", "0.3") == 0
+    with Rosbag2Reader(tmp_path / "bag") as result:
+        assert "/lidar/points" not in result.types and result.counts["/range"] == 3
+        assert points_agreement(result, points="/scan").median_rel_error < 0.02
+        assert points_agreement(result, points="/tof/points").median_rel_error < 0.1
+        assert photometric_agreement(result).pairs == 2
 
 
 def test_chaos_is_a_flight_with_a_lidar(tmp_path):
