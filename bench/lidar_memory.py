@@ -24,7 +24,7 @@ from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.lidar_memory import MemoryPolicy
-from mono_depth_ros.perception.snapshot import SensorSnapshot
+from mono_depth_ros.perception.snapshot import NoSnapshot, SensorSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 from mono_depth_ros.share import model_path
 
@@ -96,7 +96,7 @@ def main() -> None:
             completed = points = 0
             for snapshot in snapshots(bag, args.points, lost, BufferPolicy(memory=kept), took_s):
                 result = pipeline.step(snapshot)
-                if snapshot.stamp_ns not in truth:
+                if snapshot.stamp_ns not in truth or isinstance(result, NoSnapshot):
                     continue
                 truth_m = truth[snapshot.stamp_ns]
                 scored = np.isfinite(truth_m)

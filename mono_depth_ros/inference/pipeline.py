@@ -12,11 +12,13 @@ import numpy.typing as npt
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy, anchor_to_points
-from mono_depth_ros.inference.contract import ModelContract
+from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContract
+from mono_depth_ros.inference.pose_engine import PoseEstimator
+from mono_depth_ros.inference.scaling import MetricScaler
 from mono_depth_ros.perception.dial import DialDecision, DialPolicy, DialState, Mode, Reason, decide
 from mono_depth_ros.perception.result import DepthResult
-from mono_depth_ros.perception.scale import choose_scale
-from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
+from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScaleEstimate, ScalePolicy, ScaleSource
+from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorSnapshot
 
 DEFAULT_DIAL_POLICY = DialPolicy()
 
@@ -56,6 +58,8 @@ class DepthPipeline:
         engine: runs the network.
         policy: when points are good enough to complete with.
         anchor: how completed depth is made to go through its points; None takes the network's depth as it is.
+        scale_policy: what makes predictions metric.
+        pose: network that was trained together with the depth network, for the scale by odometry; None without.
     """
 
     def __init__(
@@ -63,18 +67,22 @@ class DepthPipeline:
         engine: Engine,
         policy: DialPolicy = DEFAULT_DIAL_POLICY,
         anchor: AnchorPolicy | None = DEFAULT_ANCHOR_POLICY,
+        scale_policy: ScalePolicy = DEFAULT_SCALE_POLICY,
+        pose: PoseEstimator | None = None,
     ) -> None:
         self._engine = engine
         self._anchor = anchor
         self._policy = policy
         self._dial = DialState()
+        self._scaler = MetricScaler(scale_policy, pose=pose, model_is_metric=engine.contract.metric)
 
     def reset(self) -> None:
         """Forgets the past; for a clock that jumped."""
         self._dial = DialState()
+        self._scaler.reset()
 
-    def step(self, snapshot: SensorSnapshot) -> DepthResult:
-        """One image in, one depth image out."""
+    def step(self, snapshot: SensorSnapshot) -> DepthResult | NoSnapshot:
+        """One image in, one depth image out; or why not: a relative network without any source of metres."""
         contract = self._engine.contract
         clock = _StageClock()
         fit = fit_to_network(snapshot.image_rgb, snapshot.camera, contract)
@@ -85,9 +93,13 @@ class DepthPipeline:
         used = sparse if decision.mode is Mode.COMPLETION else None
         depth_m = infer_depth(self._engine, fit, used)
         clock.lap("network")
+        depth_m, scale = self._metric(snapshot, fit, depth_m, sparse, decision.mode)
+        clock.lap("scale")
         if used is not None and self._anchor is not None:
             depth_m = anchor_to_points(depth_m, used, self._anchor)
         clock.lap("anchor")
+        if contract.kind == RELATIVE_INVERSE_DEPTH and not scale.metric:
+            return _not_metric(snapshot, contract, decision)
         return DepthResult(
             stamp_ns=snapshot.stamp_ns,
             camera_frame=snapshot.camera_frame,
@@ -97,10 +109,26 @@ class DepthPipeline:
             mode=decision.mode,
             reason=decision.reason,
             points_used=0 if used is None else len(used),
-            scale=choose_scale(decision.mode, contract.metric, snapshot.points_age_s),
+            scale=scale,
             stage_s=clock.laps(),
             sensors=snapshot.sensors,
+            calibration=self._scaler.verdict,
         )
+
+    def _metric(
+        self, snapshot: SensorSnapshot, fit: FitToNetwork, depth_m: DepthMap, sparse: SparseDepth | None, mode: Mode
+    ) -> tuple[DepthMap, ScaleEstimate]:
+        """Depth in metres as far as anything vouches for them, and what does."""
+        age_s = snapshot.points_age_s
+        # A network that only predicts has its scale from points too; points that are too old have no say in either.
+        points = sparse if age_s is not None and abs(age_s) <= self._policy.max_points_age_s else None
+        if mode is Mode.COMPLETION and age_s is not None:
+            due = self._scaler.needs_prediction(snapshot)
+            predicted_m = infer_depth(self._engine, fit, None) if due else None
+            self._scaler.update(snapshot, fit.camera, predicted_m, points)
+            return depth_m, ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, age_s)
+        scale = self._scaler.update(snapshot, fit.camera, depth_m, points)
+        return depth_m * np.float32(scale.value), scale
 
     def _decide(self, sparse: SparseDepth | None, snapshot: SensorSnapshot) -> DialDecision:
         if not self._engine.contract.completes:
@@ -109,6 +137,18 @@ class DepthPipeline:
         age_s, remembered = snapshot.points_age_s, snapshot.points_remembered
         decision, self._dial = decide(points, age_s, self._policy, self._dial, remembered)
         return decision
+
+
+def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: DialDecision) -> NoSnapshot:
+    """Why an image gives no depth although everything works."""
+    return NoSnapshot(
+        snapshot.stamp_ns,
+        "not_metric",
+        f"model {contract.name} gives depth up to an unknown factor, there are no points ({decision.reason.value}), "
+        "and no other source of scale is known; give it LiDAR points, or where the camera sits above the ground (TF "
+        "from the odometry's base), or a pose network with odometry",
+        snapshot.sensors,
+    )
 
 
 def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelContract) -> FitToNetwork:

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
+from mono_depth_ros.perception.calibration import UNSUSPECTED, CalibrationVerdict
 from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.scale import ScaleEstimate
 from mono_depth_ros.perception.snapshot import RgbImage, SensorReport
@@ -23,6 +24,7 @@ class DepthResult:
         scale: who vouches for the metres.
         stage_s: seconds per stage, in order: (name, duration).
         sensors: health of every input at this image.
+        calibration: whether LiDAR, odometry and camera fit together.
     """
 
     stamp_ns: int
@@ -36,3 +38,4 @@ class DepthResult:
     scale: ScaleEstimate
     stage_s: tuple[tuple[str, float], ...]
     sensors: tuple[SensorReport, ...]
+    calibration: CalibrationVerdict = UNSUSPECTED

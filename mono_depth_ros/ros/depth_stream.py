@@ -100,6 +100,8 @@ class DepthStream:
             return self._refuse(image, snapshot)
         decoded_s = time.monotonic()
         result = self._pipeline.step(snapshot)
+        if isinstance(result, NoSnapshot):
+            return self._refuse(image, result)
         stepped_s = time.monotonic()
         self.outputs.publish_depth(output_view(result, snapshot, config.output_size), header, config)
         self.images.image_used()

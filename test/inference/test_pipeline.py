@@ -30,7 +30,7 @@ def test_without_points_the_network_predicts_at_its_own_resolution(tmp_path):
     assert result.camera == CAMERA.resized(WIDTH_PX, HEIGHT_PX)
     np.testing.assert_allclose(result.depth_m, 3.0)
     assert (result.stamp_ns, result.camera_frame) == (5, "camera")
-    assert [name for name, _ in result.stage_s] == ["resize", "project", "network", "anchor"]
+    assert [name for name, _ in result.stage_s] == ["resize", "project", "network", "scale", "anchor"]
 
 
 def test_with_points_the_network_completes(tmp_path):
