@@ -16,7 +16,7 @@ from mono_depth_ros.synthetic.world import Float64, Shape, Solid
 
 def _leaves(rng: Rng) -> Material:
     """Green, now and then autumn; strong noise at all sizes makes light and dark clumps."""
-    tone = float(rng.uniform(0.04, 0.2))
+    tone = float(rng.uniform(0.07, 0.28))
     green: Rgb = (tone * float(rng.uniform(0.5, 1.1)), tone, tone * float(rng.uniform(0.15, 0.5)))
     if rng.uniform() < 0.08:
         green = (tone * 2.2, tone * float(rng.uniform(0.6, 1.3)), tone * 0.25)
@@ -68,7 +68,7 @@ def _broad(rng: Rng) -> list[Solid]:
     height = float(np.exp(rng.uniform(np.log(3.5), np.log(14.0))))
     leaves, bark = _leaves(rng), _bark(rng)
     solids, tips = _wood(rng, height, bark, int(rng.integers(2, 6)), float(rng.uniform(0.14, 0.26)))
-    open_share, clump = float(rng.uniform(0.25, 0.55)), float(rng.uniform(0.16, 0.4))
+    open_share, clump = float(rng.uniform(0.25, 0.55)), float(rng.uniform(0.09, 0.22))
     for tip in tips:
         size = height * rng.uniform(0.13, 0.24, 3)
         at = offset(tip[0], tip[1], tip[2], float(rng.uniform(0, 3)))
@@ -88,7 +88,7 @@ def _conifer(rng: Rng) -> list[Solid]:
         half = (wide * (1 - 0.8 * share), wide * (1 - 0.8 * share), 0.6 * height / layers)
         at = offset(0, 0, height * (0.18 + 0.75 * share) + half[2] * 0.6, float(rng.uniform(0, 1.5)))
         cone = Solid(Shape.TAPERED, at, half, dark, taper=(0.9, 0.9, 0.9, 0.9))
-        solids.append(replace(cone, porosity=(0.35, float(rng.uniform(0.2, 0.35)))))
+        solids.append(replace(cone, porosity=(0.35, float(rng.uniform(0.1, 0.2)))))
     return solids
 
 
@@ -113,7 +113,7 @@ def bush(rng: Rng) -> list[Solid]:
         size = rng.uniform(0.35, 1.1, 3)
         at = offset(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6)), 0.3 * float(size[2]))
         low = ball(at, (float(size[0]), float(size[1]), float(size[2])), leaves)
-        solids.append(replace(low, porosity=(float(rng.uniform(0.1, 0.4)), 0.15)))
+        solids.append(replace(low, porosity=(float(rng.uniform(0.1, 0.4)), 0.09)))
     return labelled(Label.VEGETATION, solids)
 
 
@@ -121,4 +121,4 @@ def hedge(rng: Rng, length_m: float) -> list[Solid]:
     """A cut hedge along x."""
     height, thick = float(rng.uniform(0.6, 2.2)), float(rng.uniform(0.4, 1.0))
     body = box(offset(0, 0, -0.4), (length_m, thick, height + 0.4), _leaves(rng))
-    return labelled(Label.VEGETATION, [replace(body, porosity=(0.2, 0.14))])
+    return labelled(Label.VEGETATION, [replace(body, porosity=(0.2, 0.09))])

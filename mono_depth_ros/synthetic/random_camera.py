@@ -91,7 +91,7 @@ def random_photometry(
     # auto-exposure brings the middle of the picture near a set point, and often misses it: skies burn out
     grey = linear.mean(axis=2)
     level = float(np.exp(np.log(grey + 1e-3).mean())) + 1e-3
-    wanted = float(np.exp(rng.normal(np.log(0.075), 0.45)))
+    wanted = float(np.exp(rng.normal(np.log(0.11), 0.45)))
     linear *= np.float32(np.clip((wanted / level) ** rng.uniform(0.6, 1.0), 0.15, 6.0))
     linear *= np.exp(rng.normal(0.0, 0.06, 3)).astype(np.float32)  # white balance
     if rng.uniform() < 0.4:

@@ -159,8 +159,12 @@ def _shade_points(
         shown = mirrored(light, bounced[:, mirrors], sunlight[:, mirrors])
         if indoors is not None:
             shown = np.where(indoors.inside[mirrors], indoors.mirrored[:, mirrors], shown)
-        # Schlick's rise of reflection towards grazing rays
-        strength = np.minimum(table.gloss[index[mirrors]] * (0.6 + 3.0 * (1.0 - facing_us[mirrors]) ** 4), 0.9)
+        # Schlick's rise of reflection towards grazing rays; wet ground has puddles and nearly dry places
+        gloss = table.gloss[index[mirrors]]
+        puddles = np.array([ground is not None for ground in table.grounds])[index[mirrors]]
+        pools = np.clip(0.5 + 1.3 * noise(points[:, mirrors] * np.float32(0.37)), 0.1, 1.0)
+        gloss = np.where(puddles, gloss * pools, gloss)
+        strength = np.minimum(gloss * (0.6 + 3.0 * (1.0 - facing_us[mirrors]) ** 4), 0.8)
         shaded[:, mirrors] += strength * (shown - shaded[:, mirrors])
     shaded = shaded + haze * (_column(light.horizon_rgb) - shaded)
     every = sun[None] if indoors is None else np.concatenate([sun[None], indoors.reached])

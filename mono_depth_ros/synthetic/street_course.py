@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from mono_depth_ros.synthetic.course import Course
-from mono_depth_ros.synthetic.street import Street, random_street
-from mono_depth_ros.synthetic.world import Float64, Mover
+from mono_depth_ros.synthetic.pace import Pace
+from mono_depth_ros.synthetic.street import Street, following, random_street
+from mono_depth_ros.synthetic.world import Float64
 
-_START_X_M = -6.0  # behind the first car of our lane
 _SWING, _SWING_PERIOD_S = 0.15, 12.0  # speed varies by 15 % in 12 s
 
 
@@ -31,14 +31,15 @@ def course_through(street: Street, speed_mps: float) -> Course:
         street: furnished for the length of the drive.
         speed_mps: usual speed on a free road; less behind slower traffic.
     """
-    cars = [mover for mover in street.world.movers if isinstance(mover, Mover)]
-    ahead = [car.speed_mps for car in cars if car.speed_mps > 0]
-    cruise_mps = min([speed_mps, *(0.85 * speed for speed in ahead)])
+    pace = Pace(_SWING, _SWING_PERIOD_S)
+    cruise_mps = min([speed_mps, *(0.85 * car.speed_mps for car in street.cars_ahead())])
+    if street.lead >= 0:  # the cars ahead drive exactly as we do: seen from here they stand still
+        cruise_mps = speed_mps
+        street = following(street, speed_mps, pace)
     # Keep to the lane, but clear of parked cars where the road is narrow.
     lateral_m = -max(0.2, min(-street.lane_m, street.half_width_m - 3.2))
 
     def T_world_base(time_s: float) -> Float64:
-        swing_s = _SWING * _SWING_PERIOD_S / (2 * np.pi) * (1.0 - np.cos(2 * np.pi * time_s / _SWING_PERIOD_S))
-        return street.path.pose(_START_X_M + cruise_mps * (time_s + float(swing_s)), lateral_m)
+        return street.path.pose(street.start_m + cruise_mps * pace.elapsed_s(time_s), lateral_m)
 
     return Course(street.world, T_world_base, cruise_mps)
