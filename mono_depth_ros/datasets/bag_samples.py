@@ -24,6 +24,8 @@ from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuff
 
 # So long an image waits for the odometry behind it, to be placed between two readings rather than ahead of one.
 _WAIT_FOR_MOTION_NS = 300_000_000
+# Whatever the stamps say: a clock that jumps back must not fill the memory with images.
+_MAX_WAITING = 32
 _NO_TRUTH = TruthChoice()
 _RECTIFIED = FeedOptions(rectify=True)
 
@@ -144,7 +146,9 @@ class _Reading:
             sample = None if image is None else self._sample(image)
             if sample is not None:
                 self._waiting.append(sample)
-        while self._waiting and self._motion_known(self._waiting[0].stamp_ns, message.stamp_ns):
+        while self._waiting and (
+            len(self._waiting) > _MAX_WAITING or self._motion_known(self._waiting[0].stamp_ns, message.stamp_ns)
+        ):
             yield self._with_motion(self._waiting.popleft())
 
     def rest(self) -> Iterator[DepthSample]:

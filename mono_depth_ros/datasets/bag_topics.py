@@ -189,6 +189,7 @@ def _cameras_by_place(types: Mapping[str, str]) -> list[str]:
         for topic, kind in types.items()
         if kind in (IMAGE, COMPRESSED_IMAGE)
         and not topic.startswith(TRUTH_NAMESPACE)
+        and not topic.endswith("/compressedDepth")
         and types.get(f"{_parent(topic)}/camera_info") == CAMERA_INFO
     ]
 

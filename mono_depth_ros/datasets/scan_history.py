@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.bag_topics import BagTopics
 from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-from mono_depth_ros.datasets.snapshot_feed import BagImage, SnapshotFeed
+from mono_depth_ros.datasets.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
@@ -99,7 +99,7 @@ class ImagesWithScans:
 
     def __iter__(self) -> Iterator[ImageWithScans]:
         memory = _Memory(max(self._ages_s) + 1.0)
-        feed = SnapshotFeed(self._bag, self._topics, memory)
+        feed = SnapshotFeed(self._bag, self._topics, memory, FeedOptions(rectify=True))
         given = 0
         for message in self._bag.messages(self._topics.names()):
             image = feed.put(message)

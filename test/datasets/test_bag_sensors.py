@@ -248,3 +248,18 @@ def test_a_lens_of_an_unknown_model_is_refused(tmp_path):
     path = bag_with(tmp_path, *added, dropped=(INFO_TOPIC, IMAGE_TOPIC))
     with pytest.raises(DataError, match=r"expected a distortion model of plumb_bob.*got 'omni'"):
         samples_of(path, f"points={POINTS_TOPIC}")
+
+
+def test_a_clock_that_jumps_back_neither_loses_nor_hoards_images(tmp_path):
+    later = drive_messages(images=2)
+    shift_ns = 100_000_000_000
+    first = [m for m in drive_messages(images=40) if m[0] == "/tf_static" or m[0] == INFO_TOPIC or m[0] == IMAGE_TOPIC]
+    moved = []
+    for topic, stamp_ns, message in first:
+        if topic != "/tf_static":
+            time = TYPES["builtin_interfaces/msg/Time"](sec=(stamp_ns + shift_ns) // 10**9, nanosec=stamp_ns % 10**9)
+            message = dataclasses.replace(message, header=dataclasses.replace(message.header, stamp=time))
+        moved.append((topic, stamp_ns, message))
+    again = [(topic, stamp_ns + shift_ns, message) for topic, stamp_ns, message in later if topic != "/tf_static"]
+    samples = samples_of(write_bag(tmp_path / "bag", [*moved, *again]), "points=none")
+    assert len(samples) == 42
