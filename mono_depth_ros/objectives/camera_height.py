@@ -29,6 +29,7 @@ class GroundOptions:
         lowest_share: share of the image's rows, from the bottom, in which ground is looked for.
         normal_tilt_rad: largest angle between a pixel's normal and up; pi looks at the lower image alone.
         plane_tilt_rad: largest angle between the fitted plane's normal and up; a plane beyond is no ground.
+        reach_heights: how far away ground is looked at, in heights of the camera: roads curve.
         normal_step_px: distance of the neighbours from which a normal is made.
         smallest_share: share of the image's pixels that must lie on the plane; below it the height is unknown.
     """
@@ -36,6 +37,7 @@ class GroundOptions:
     lowest_share: float = 0.6
     normal_tilt_rad: float = math.radians(25.0)
     plane_tilt_rad: float = math.radians(15.0)
+    reach_heights: float = 8.0
     normal_step_px: int = 2
     smallest_share: float = 0.02
 
@@ -46,6 +48,8 @@ class GroundOptions:
         for name in ("normal_tilt_rad", "plane_tilt_rad"):
             if not 0.0 < getattr(self, name) <= math.pi:
                 raise ConfigError(f"{name}: expected 0..pi, got {getattr(self, name)}")
+        if not self.reach_heights > 0:
+            raise ConfigError(f"reach_heights: expected > 0, got {self.reach_heights}")
         if self.normal_step_px < 1:
             raise ConfigError(f"normal_step_px: expected 1 or more, got {self.normal_step_px}")
 
@@ -105,7 +109,7 @@ def _candidates(points_m: Tensor, known: Tensor, up: Tensor, options: GroundOpti
     return maybe & there & ~unknown & level
 
 
-def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor, reach_heights: float) -> tuple[Tensor, Tensor]:
     """Plane m . P = 1 through the candidates, m = -n / h.
 
     Each pixel counts by the relative error of its distance, with Cauchy weights 1 / (1 + (log ratio / width)^2).
@@ -114,14 +118,16 @@ def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor) -> tuple[Tensor
         points_m: [B, 3, H, W].
         candidates: bool [B, 1, H, W].
         up: [B, 3, 1, 1], unit.
+        reach_heights: candidates farther away than this many times their median height are left out.
 
     Returns:
         Unit vector down, -n, [B, 3]; and weights [B, 1, H, W] in 0..1.
     """
-    fits = candidates.double()
     height = -(points_m * up).sum(1, keepdim=True)
     middle = torch.where(candidates, height, torch.nan).flatten(1).nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-6)
     points = (points_m / middle[:, None, None, None]).double()  # the same fit at every scale of the depth
+    candidates = candidates & (points[:, 2:] <= reach_heights)
+    fits = candidates.double()
     m = -up.flatten(1).double()
     ridge = 1e-9 * torch.eye(3, dtype=torch.float64, device=points.device)
     for width in _WIDTHS:
@@ -164,7 +170,7 @@ def camera_height_loss(
     prior = torch.nn.functional.normalize(prior, dim=1)
     with torch.no_grad():
         candidates = _candidates(points, known, prior[..., None, None], options)
-        down, weight = _fit_plane(points, candidates, prior[..., None, None])
+        down, weight = _fit_plane(points, candidates, prior[..., None, None], options.reach_heights)
         ground = weight > 0.5
         enough = ground.flatten(1).float().mean(1) >= options.smallest_share
         found = enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))

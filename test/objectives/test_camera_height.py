@@ -100,13 +100,13 @@ def test_the_gradient_is_that_of_a_weighted_mean_of_logarithms() -> None:
     assert log_depth.grad[found.ground].std() < 1e-6  # perfect ground: every pixel weighs the same
 
 
-def test_boxes_on_the_ground_and_a_kerb_do_not_raise_it() -> None:
+def test_boxes_on_the_ground_and_a_kerb_hardly_raise_it() -> None:
     depth = _plane(1.5)
     roof, kerb = _plane(0.7), _plane(1.38)
     depth[..., 20:26, 5:20] = roof[..., 20:26, 5:20]  # a flat roof that looks up as well
     depth[..., :, 50:] = kerb[..., :, 50:]  # a sidewalk 12 cm above the road
     found = _height(depth)
-    assert found.height_m.item() == pytest.approx(1.5, rel=0.015)
+    assert found.height_m.item() == pytest.approx(1.5, rel=0.03)
     assert not found.ground[..., 21:25, 7:18].any()
 
 
@@ -163,8 +163,9 @@ def test_the_robots_own_body_can_be_left_out() -> None:
     depth[..., 24:, :] = _plane(0.5)[..., 24:, :]  # a bonnet
     usable = torch.ones(1, 1, 32, 64, dtype=torch.bool)
     usable[..., 24:, :] = False
-    assert abs(_height(depth).height_m.item() - 1.5) > 0.5
-    assert _height(depth, usable=usable).height_m.item() == pytest.approx(1.5, rel=1e-4)
+    options = GroundOptions(reach_heights=100.0)  # what is left of the road in so small an image is far away
+    assert abs(_height(depth, options=options).height_m.item() - 1.5) > 0.5
+    assert _height(depth, options=options, usable=usable).height_m.item() == pytest.approx(1.5, rel=1e-4)
 
 
 def test_without_normals_the_lower_image_alone_decides() -> None:
@@ -172,6 +173,18 @@ def test_without_normals_the_lower_image_alone_decides() -> None:
     assert _height(_plane(1.5), options=options).height_m.item() == pytest.approx(1.5, rel=1e-6)
     strict = _height(_plane(1.5), options=GroundOptions(lowest_share=0.25))
     assert strict.ground.nonzero()[:, 2].min() == 24
+
+
+def test_ground_far_away_is_left_out_since_roads_curve() -> None:
+    near = _height(_plane(1.5), options=GroundOptions(reach_heights=4.0))
+    assert near.height_m.item() == pytest.approx(1.5, rel=1e-6)
+    assert _plane(1.5)[near.ground].max() <= 4.0 * 1.6 < _plane(1.5)[_height(_plane(1.5)).ground].max()
+    rising = _plane(1.5)
+    rising = torch.where(rising > 8.0, rising / (1 + 0.02 * (rising - 8.0)), rising)  # a hill begins 8 m ahead
+    errors = [
+        abs(_height(rising, options=GroundOptions(reach_heights=reach)).height_m.item() - 1.5) for reach in (5.0, 100.0)
+    ]
+    assert errors[0] < 0.02 < 1.5 * errors[1]
 
 
 def test_normals_of_a_wall_face_the_camera() -> None:
