@@ -4,14 +4,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
 from mono_depth_ros.inference.contract import DIAL, MODEL_FILE, ModelContract, load_contract, sha256_hex
-from mono_depth_ros.inference.image_graph import ImageGraph
+
+if TYPE_CHECKING:
+    from mono_depth_ros.inference.image_graph import ImageGraph
 
 MAX_MODEL_BYTES = 2 << 30
 _INPUTS = {"rgb": ("tensor(uint8)", 4), "points_bvu": ("tensor(int64)", 2), "points_depth_m": ("tensor(float)", 1)}
@@ -46,8 +48,7 @@ class OnnxEngine:
         path = model_dir / MODEL_FILE
         content = read_checked(path, self.contract.onnx_sha256)
         session = open_session(content, path, providers, intra_op_threads)
-        dial = self.contract.kind == DIAL
-        self._graph = DialGraph(session, self.contract, path) if dial else ImageGraph(session, self.contract, path)
+        self._graph = _graph_of_kind(session, self.contract, path)
         self.provider: str = session.get_providers()[0]
         self.provider_note = "" if self.provider == providers[0] else f"asked for {providers[0]}, runs {self.provider}"
 
@@ -134,6 +135,15 @@ class DialGraph:
         feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
         (depth_m,) = self._session.run(["depth_m"], feeds)
         return np.asarray(depth_m, np.float32)
+
+
+def _graph_of_kind(session: Any, contract: ModelContract, path: Path) -> "DialGraph | ImageGraph":
+    if contract.kind == DIAL:
+        return DialGraph(session, contract, path)
+    # Only here, since it needs OpenCV and a dial graph does not.
+    from mono_depth_ros.inference.image_graph import ImageGraph
+
+    return ImageGraph(session, contract, path)
 
 
 @dataclass(frozen=True, slots=True)
