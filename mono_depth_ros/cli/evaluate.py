@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
             folder.close()
     origin = _origin(args, urls, engine)
     _print(evaluation, origin)
+    if engine is not None and not engine.contract.metric and protocol.scaling.value == "none":
+        print("the model's depth has no metric scale: its prediction means something with --scaling median only")
     if folder is not None:
         _write(folder, evaluation, origin)
         print(f"{args.out / 'report.html'}")

@@ -232,6 +232,15 @@ _PROTOCOLS = (
         clip_min_m=0.1,
         range_edges_m=(0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0),
     ),
+    Protocol(
+        "synthetic_indoor",
+        "perfect truth up to 20 m, input pixels left out",
+        max_truth_m=20.0,
+        includes_max_truth=True,
+        clip_min_m=0.1,
+        clip_max_m=20.0,
+        range_edges_m=(0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0),
+    ),
 )
 PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}
 

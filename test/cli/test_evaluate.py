@@ -119,6 +119,28 @@ def test_two_data_sets_are_two_cameras_of_one_evaluation(run, bag, tmp_path):
     assert results(tmp_path / "out")["images"] == 2 * IMAGES
 
 
+def test_a_synthetic_world_is_scored_by_label_too(run, tmp_path, capsys):
+    url = f"synthetic:street?seed=3&seconds=0.2&size=96x64&samples=1&cache={tmp_path / 'cache'}"
+    assert run("--protocol", "synthetic", "--out", str(tmp_path / "out"), data=url) == 0
+    content = results(tmp_path / "out")
+    assert content["images"] == 2 and "completion" in content["scores"]
+    labels = {part: found for part, found in content["parts"].items() if part.startswith("label ")}
+    assert "label road" in labels
+    # Every scored pixel has a label, and is in one range.
+    assert sum(found["nearest"]["pixels"] for found in labels.values()) == content["scores"]["nearest"]["pixels"]
+    ranges = [found["nearest"]["pixels"] for part, found in content["parts"].items() if part.startswith("range ")]
+    assert sum(ranges) == content["scores"]["nearest"]["pixels"]
+    assert "label road" in capsys.readouterr().out
+
+
+def test_a_model_without_a_metric_scale_is_told_to_be_one(run, tmp_path, capsys):
+    write_model(tmp_path / "model", metric=False)
+    run("--limit", "1")
+    assert "no metric scale" in capsys.readouterr().out
+    run("--limit", "1", "--scaling", "median")
+    assert "no metric scale" not in capsys.readouterr().out
+
+
 def test_median_scaling_makes_a_wall_right(run, tmp_path):
     run("--scaling", "median", "--out", str(tmp_path / "out"))
     assert results(tmp_path / "out")["scores"]["prediction"]["abs_rel"] == pytest.approx(0.0, abs=1e-5)

@@ -254,6 +254,22 @@ def test_every_protocol_tells_all_its_values():
     assert {"plain", "kitti_eigen", "ddad", "nyu", "nyu_completion", "kitti_dc", "void", "synthetic"} <= set(PROTOCOLS)
 
 
+def test_the_documentation_has_a_row_per_protocol_with_its_limits(repository):
+    lines = (repository / "docs" / "evaluation.md").read_text().splitlines()
+    rows = {line.split("`")[1]: line.split("|") for line in lines if line.startswith("| `") and line.count("|") == 8}
+    assert set(rows) == set(PROTOCOLS)
+    for name, protocol in PROTOCOLS.items():
+        _, _, truth, crop, grid, inputs, clip, unit, _ = rows[name]
+        assert ("any" in truth) == (protocol.max_truth_m == np.inf)
+        assert protocol.max_truth_m == np.inf or f" {protocol.max_truth_m:g} " in truth
+        assert ("with" in truth) == protocol.includes_max_truth
+        assert grid.strip() == f"{protocol.grid.value}, {protocol.resize.value.replace('_', ' ')}"
+        assert inputs.startswith(" scored") == protocol.score_inputs
+        assert f" {protocol.clip_min_m:g} " in clip and (unit.strip() == "mm") == protocol.millimetres
+        assert ("Garg" in crop, "Eigen" in crop) == (protocol.crop is Crop.GARG, protocol.crop is Crop.NYU_EIGEN)
+        assert protocol.scaling is Scaling.NONE and not protocol.flip_average
+
+
 def test_a_change_is_told_by_the_name():
     other = changed(named_protocol("ddad"), {"scaling": Scaling.SHARED_MEDIAN, "clip_max_m": 200.0})
     assert (other.name, other.scaling) == ("ddad, scaling=shared_median", Scaling.SHARED_MEDIAN)
