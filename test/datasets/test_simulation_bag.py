@@ -145,15 +145,22 @@ def test_compressed_images_hold_the_same_pixels(write, frames):
         assert photometric_agreement(bag).pairs == PLAN.frames - 1
 
 
-def test_lidar_points_land_on_the_true_depth_and_images_agree_after_warping(write):
+def test_lidar_points_land_on_the_true_depth(write):
     with Rosbag2Reader(write()) as bag:
-        lidar, photometric = points_agreement(bag), photometric_agreement(bag)
+        lidar = points_agreement(bag)
     # The first revolution begins before the truth does.
     assert lidar.scans == PLAN.frames - 1 and lidar.points > 200 * lidar.scans
-    assert lidar.median_rel_error < 0.004
-    assert photometric.pairs == PLAN.frames - 1
-    assert photometric.residual < 8.0  # grey levels of 255; these images are tiny, so their pixels are large
-    assert photometric.residual < 0.75 * photometric.unwarped
+    assert lidar.median_rel_error < 0.01
+    assert lidar.share_beyond_10_percent < 0.2
+
+
+def test_images_agree_after_warping_by_true_depth_and_motion(tmp_path):
+    plan = replace(PLAN, seconds=2.0, rate_hz=2.0, width_px=160, sensors=("odom",))
+    write_simulation(plan, FailurePlan(), rendered_frames(plan, workers=1), tmp_path / "bag")
+    with Rosbag2Reader(tmp_path / "bag") as bag:
+        photometric = photometric_agreement(bag)
+    assert photometric.pairs == plan.frames - 1
+    assert photometric.residual < 0.5 * photometric.unwarped
 
 
 def test_the_same_drive_gives_the_same_messages(write):

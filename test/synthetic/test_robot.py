@@ -42,8 +42,8 @@ def test_lidar_points_carried_to_the_stamp_land_on_the_true_depth(drive: Synthet
     sparse = project_points(points, view.camera)
     error = np.abs(sparse.depth_m / view.truth_depth_m[sparse.rows, sparse.cols] - 1.0)
     assert len(sparse) > 500
-    assert np.nanmedian(error) < 0.005
-    assert np.nanmean(error > 0.1) < 0.1  # the rest: borders, where LiDAR and camera see past each other
+    assert np.nanmedian(error) < 0.015
+    assert np.nanmean(error > 0.1) < 0.2  # the rest: borders, where LiDAR and camera see past each other
 
 
 def test_measured_speed_is_the_speed_of_the_poses(drive: SyntheticDrive) -> None:
