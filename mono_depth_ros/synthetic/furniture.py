@@ -42,7 +42,7 @@ def table(rng: Rng, look: RoomLook, length_m: float | None = None) -> list[Solid
     return [*labelled(Label.FURNITURE, solids), *things_on(rng, length * 0.8, depth * 0.7, height)]
 
 
-def things_on(rng: Rng, length_m: float, depth_m: float, height_m: float, most: int = 4) -> list[Solid]:
+def things_on(rng: Rng, length_m: float, depth_m: float, height_m: float, most: int = 7) -> list[Solid]:
     """Cups, books, boxes, a vase: what lies on a surface of this size and height, centred on the origin."""
     solids = []
     for _ in range(int(rng.integers(0, most + 1))):
@@ -295,6 +295,28 @@ def boxes(rng: Rng, look: RoomLook) -> list[Solid]:
         height += float(size[2])
         if height > 1.4:
             break
+    return labelled(Label.CLUTTER, solids)
+
+
+def odds_and_ends(rng: Rng, look: RoomLook) -> list[Solid]:
+    """What lies about: a waste bin, a bag, shoes, a ball, a toy; low things that a robot must see."""
+    solids = []
+    for _ in range(int(rng.integers(1, 4))):
+        at = offset(rng.normal(0, 0.25), rng.normal(0, 0.25), 0.0, rng.uniform(0, 3))
+        stuff = cloth(rng) if rng.uniform() < 0.5 else random_material(rng, random_rgb(rng, 0.9))
+        kind = int(rng.integers(0, 4))
+        if kind == 0:
+            solids.append(post(at, float(rng.uniform(0.1, 0.18)), float(rng.uniform(0.2, 0.4)), look.metal))
+        elif kind == 1:
+            size = rng.uniform((0.15, 0.1, 0.1), (0.4, 0.2, 0.35))
+            solids.append(box(at, (float(size[0]), float(size[1]), float(size[2])), stuff))
+        elif kind == 2:
+            for side in (-0.07, 0.07):
+                shoe = at @ offset(0.0, side, 0.05)
+                solids.append(Solid(Shape.ELLIPSOID, shoe, (0.14, 0.05, 0.05), stuff))
+        else:
+            radius = float(rng.uniform(0.05, 0.16))
+            solids.append(Solid(Shape.ELLIPSOID, at @ offset(0, 0, radius), (radius, radius, radius), stuff))
     return labelled(Label.CLUTTER, solids)
 
 

@@ -106,6 +106,8 @@ def furnish(
     lining = 1.5 if room.kind == RoomKind.CORRIDOR else 4.0  # pieces along the walls of a room of 12 square metres
     for _ in range(round(density * lining * min(area / 12.0, 3.0))):
         solids += _at_wall(rng, plan, room, floor, _chosen(rng, _WALL_PIECES[room.kind]), look)
+    for _ in range(int(rng.integers(0, 4))):
+        solids += _in_the_middle(rng, floor, furniture.odds_and_ends, look)
     standing = 1.0 if room.kind == RoomKind.CORRIDOR else 2.5
     for _ in range(round(density * standing * min(area / 12.0, 5.0))):
         solids += _in_the_middle(rng, floor, _chosen(rng, _FREE_PIECES[room.kind]), look)

@@ -18,6 +18,7 @@ from mono_depth_ros.synthetic.textures import Material, Rgb
 from mono_depth_ros.synthetic.world import Float64, Light, Shape, Solid
 
 SHINING = 1.2  # glow of a lamp that is on; screens have at most 1
+_BRIGHTEST = 0.95  # irradiance of a table top: a camera's exposure does the rest
 _STANDING_LAMP = 0.35  # its strength, beside a lamp under the ceiling
 _MOST_LAMPS = 6  # per room that are computed; a hall's many tubes are merged into so many
 _WITH_SHADOWS = 2  # lamps per room whose shadows are cast: shadows cost most of the time
@@ -147,13 +148,12 @@ def daylight(plan: FloorPlan, room: Room, mood: Mood) -> list[Lamp]:
 
 def room_light(rng: Rng, plan: FloorPlan, room: Room, look: RoomLook, mood: Mood, lamps: list[Lamp]) -> RoomLight:
     """The light of a room: lamps and windows brought to the building's levels, and what its walls throw back."""
-    level = float(np.exp(rng.normal(0.0, 0.25)))
     windows = daylight(plan, room, mood)
-    day = _levelled(plan, room, windows, level * mood.day)
-    own = _levelled(plan, room, lamps, level * mood.lamps)
-    total = (
-        np.sum([mood.day * np.ones(3) if day else np.zeros(3), mood.lamps * np.array(mood.lamp_rgb)], axis=0) * level
-    )
+    from_sky, from_lamps = (mood.day if windows else 0.0), (mood.lamps if lamps else 0.0)
+    level = float(np.exp(rng.normal(0.0, 0.25)))
+    level = min(level, _BRIGHTEST / ((1.0 + mood.ambient) * max(from_sky + from_lamps, 1e-6)))
+    day, own = _levelled(plan, room, windows, level * from_sky), _levelled(plan, room, lamps, level * from_lamps)
+    total = level * (from_sky + from_lamps * np.asarray(mood.lamp_rgb))
     total = np.maximum(total, 0.12)  # light from the rooms beside it
     tint = 0.5 + 0.5 * np.asarray(look.wall.rgb) / max(look.wall.rgb)
     strongest = sorted([*day, *own], key=lambda lamp: -max(lamp.rgb))
