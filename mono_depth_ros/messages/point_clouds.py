@@ -96,9 +96,8 @@ def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
 def decode_timed_points(msg: PointCloudMessage, stamp_ns: int, time_field: str | None = None) -> TimedPoints:
     """The positions, and when each was measured where the driver says it.
 
-    Drivers name that field `t`, `time`, `timestamp` or `offset_time`. Integers are nanoseconds; floats are seconds, or
-    nanoseconds where they are too large for seconds (above 1e12). Numbers from 1e6 s on are a clock, smaller ones count
-    from the header's stamp.
+    Drivers name it `t`, `time`, `timestamp` or `offset_time`. Integers are nanoseconds after the stamp of the header.
+    Floats are seconds after it; from 1e6 on they are a clock in seconds, above 1e12 one in nanoseconds.
 
     Args:
         msg: the cloud; points with a NaN or an infinity are dropped.
@@ -192,16 +191,14 @@ def _xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
 
 
 def _offsets_s(times: NDArray[Any], stamp_ns: int) -> NDArray[np.float64]:
-    """Seconds after the stamp, float64 [N]; integers are subtracted before they are rounded to a float."""
-    if times.dtype.kind in "iu":
-        clock = len(times) > 0 and int(np.max(times)) >= _CLOCK_FROM_S * 1_000_000_000
-        offsets_ns = times.astype(np.int64) - (stamp_ns if clock else 0)
-        return np.asarray(offsets_ns * 1e-9, np.float64)
-    seconds = times.astype(np.float64)
-    largest = float(np.max(np.abs(seconds), initial=0.0))
+    """Seconds after the stamp, float64 [N]."""
+    values = times.astype(np.float64)
+    if times.dtype.kind in "iu":  # 32 bits at most, too few for a clock
+        return values * 1e-9
+    largest = float(np.max(np.abs(values), initial=0.0))
     if largest > 1e12:
-        return (seconds - stamp_ns) * 1e-9
-    return seconds - stamp_ns * 1e-9 if largest >= _CLOCK_FROM_S else seconds
+        return (values - stamp_ns) * 1e-9
+    return values - stamp_ns * 1e-9 if largest >= _CLOCK_FROM_S else values
 
 
 def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[Any]:

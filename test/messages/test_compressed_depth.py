@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.messages.compressed_depth import decode_compressed_depth
@@ -44,3 +46,17 @@ def test_broken_data_is_refused():
     huge = whole.data[:28] + struct.pack(">II", 100_000, 100_000) + whole.data[36:]
     with pytest.raises(DataError, match="got 100000x100000"):
         decode_compressed_depth(SimpleNamespace(format=whole.format, data=huge))
+
+
+WHOLE = message(np.arange(64, dtype=np.uint16).reshape(8, 8))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["16UC1", "32FC1"]), st.integers(0, len(WHOLE.data) - 1), st.binary(min_size=1, max_size=12))
+def test_whatever_bytes_come_give_depth_or_a_reason(encoding, place, patch):
+    data = WHOLE.data[:place] + patch + WHOLE.data[place + len(patch) :]
+    try:
+        depth_m = decode_compressed_depth(SimpleNamespace(format=f"{encoding}; compressedDepth png", data=data))
+    except DataError:
+        return
+    assert depth_m.dtype == np.float32 and not (depth_m <= 0).any() and not np.isinf(depth_m).any()
