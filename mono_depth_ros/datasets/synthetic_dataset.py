@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.synthetic.chaos import random_chaos
+from mono_depth_ros.synthetic.indoor import ROBOT_CLEARANCE_M, random_indoor
 from mono_depth_ros.synthetic.random_camera import (
     CameraRanges,
     camera_pose,
@@ -27,9 +28,14 @@ from mono_depth_ros.synthetic.random_camera import (
 )
 from mono_depth_ros.synthetic.rendering import Rendering, render
 from mono_depth_ros.synthetic.street import random_street
+from mono_depth_ros.synthetic.world import Float64, World
 
-GENERATOR_VERSION = 1  # raise it when the worlds change: old caches are then rendered anew
+GENERATOR_VERSION = 2  # raise it when the worlds change: old caches are then rendered anew
 _TRAIN, _VAL = 0, 1
+_INDOOR_M = (0.15, 1.7)  # camera heights in buildings
+
+Rng = np.random.Generator
+_Place = Callable[[Rng, CameraRanges], Float64]  # a random T_world_camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class SyntheticConfig:
         train_images, val_images: how many; validation worlds have seeds of their own.
         images_per_world: views per world; making a world costs time, seeing it twice adds little.
         chaos_share: share of the worlds without any layout.
+        indoor_share: share of the worlds that are buildings from inside; what is left are streets.
         samples: colour samples per pixel.
         shard_images: images per file.
         seed: another seed, other worlds.
@@ -53,6 +60,7 @@ class SyntheticConfig:
     val_images: int = 160
     images_per_world: int = 4
     chaos_share: float = 0.45
+    indoor_share: float = 0.0
     samples: int = 2
     shard_images: int = 80
     seed: int = 0
@@ -63,6 +71,8 @@ class SyntheticConfig:
         wrong = [f"{name}: expected at least 1, got {getattr(self, name)}" for name in sizes if getattr(self, name) < 1]
         if not 0.0 <= self.chaos_share <= 1.0:
             wrong.append(f"chaos_share: expected 0..1, got {self.chaos_share}")
+        if not 0.0 <= self.indoor_share <= 1.0 - self.chaos_share:
+            wrong.append(f"indoor_share: expected 0..1 - chaos_share, got {self.indoor_share} and {self.chaos_share}")
         if self.shard_images % self.images_per_world:
             wrong.append(
                 f"shard_images: expected a multiple of images_per_world={self.images_per_world}, "
@@ -111,24 +121,16 @@ def world_images(config: SyntheticConfig, split: int, index: int) -> Iterator[Sy
     """
     rng = np.random.default_rng([config.seed, split, index])
     seed = int(rng.integers(0, 2**62))
-    chaos = bool(rng.uniform() < config.chaos_share)
-    street = None if chaos else random_street(seed)
-    world = random_chaos(seed) if street is None else street.world
+    kind = float(rng.uniform())
+    chaos, indoor = kind < config.chaos_share, config.chaos_share <= kind < config.chaos_share + config.indoor_share
+    world, place = _chaos_views(seed) if chaos else _indoor_views(seed) if indoor else _street_views(seed)
     made = 0
     for _ in range(20 * config.images_per_world):
         camera = random_camera(rng, config.width_px, config.height_px, config.camera)
-        if street is None:
-            T_world_camera = camera_pose(
-                rng.uniform(-0.6, 0.6, 3), rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2), rng.normal(0, 0.15)
-            )
-        else:
-            lateral = street.lane_m + float(rng.normal(0.0, 1.0)) if rng.uniform() < 0.8 else float(rng.uniform(-9, 9))
-            T_world_spot = street.path.pose(float(rng.uniform(0.0, 0.6 * street.length_m)), lateral)
-            heading = float(np.arctan2(T_world_spot[1, 0], T_world_spot[0, 0]))
-            T_world_camera = random_camera_pose(rng, T_world_spot[:3, 3], heading, config.camera)
+        T_world_camera = place(rng, config.camera)
         time_s = float(rng.uniform(0.0, 5.0))
         view = render(world, camera, T_world_camera, time_s, samples=1)
-        if not _worth_learning(view):
+        if not _worth_learning(view, nearest_m=0.25 if indoor else 0.5):
             continue
         if config.samples > 1:
             view = render(world, camera, T_world_camera, time_s, samples=config.samples)
@@ -140,6 +142,42 @@ def world_images(config: SyntheticConfig, split: int, index: int) -> Iterator[Sy
     yield from _repeat_last(config, split, index + 1_000_000, config.images_per_world - made)
 
 
+def _street_views(seed: int) -> tuple[World, _Place]:
+    """A street, and cameras on its right lane mostly, that lean with the ground."""
+    street = random_street(seed)
+
+    def place(rng: Rng, ranges: CameraRanges) -> Float64:
+        lateral = street.lane_m + float(rng.normal(0.0, 1.0)) if rng.uniform() < 0.8 else float(rng.uniform(-9, 9))
+        T_world_spot = street.path.pose(float(rng.uniform(0.0, 0.6 * street.length_m)), lateral)
+        return np.asarray(T_world_spot @ random_camera_pose(rng, np.zeros(3), 0.0, ranges))
+
+    return street.world, place
+
+
+def _indoor_views(seed: int) -> tuple[World, _Place]:
+    """A building, and cameras of small robots and of people in its rooms, looking anywhere."""
+    indoor = random_indoor(seed)
+    region = indoor.space.region(ROBOT_CLEARANCE_M)
+
+    def place(rng: Rng, ranges: CameraRanges) -> Float64:
+        spot = np.zeros(3)
+        spot[:2] = indoor.space.spot(rng, region)[:2]
+        return random_camera_pose(rng, spot, float(rng.uniform(-np.pi, np.pi)), replace(ranges, height_m=_INDOOR_M))
+
+    return indoor.world, place
+
+
+def _chaos_views(seed: int) -> tuple[World, _Place]:
+    """A world without layout, and cameras near its middle."""
+
+    def place(rng: Rng, _ranges: CameraRanges) -> Float64:
+        return camera_pose(
+            rng.uniform(-0.6, 0.6, 3), rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2), rng.normal(0, 0.15)
+        )
+
+    return random_chaos(seed), place
+
+
 def _repeat_last(config: SyntheticConfig, split: int, index: int, missing: int) -> Iterator[SyntheticImage]:
     """Views of another world where one offers too few (a camera walled in, say)."""
     for count, image in enumerate(world_images(config, split, index)):
@@ -148,13 +186,13 @@ def _repeat_last(config: SyntheticConfig, split: int, index: int, missing: int) 
         yield image
 
 
-def _worth_learning(view: Rendering) -> bool:
-    """Whether a view shows enough, and nothing touches the lens."""
+def _worth_learning(view: Rendering, nearest_m: float) -> bool:
+    """Whether a view shows enough, and nothing is nearer to the lens than `nearest_m`."""
     known = view.solid >= 0
     if known.mean() < 0.3:
         return False
     near, middle = np.quantile(view.depth_m[known], [0.02, 0.5])
-    return bool(near > 0.5 and middle > 1.0 and len(np.unique(view.solid)) >= 3)
+    return bool(near > nearest_m and middle > 2.0 * nearest_m and len(np.unique(view.solid)) >= 3)
 
 
 class SyntheticDataset:

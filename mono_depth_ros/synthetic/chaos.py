@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worlds without a layout: random solids at random poses and scales around the origin.
 
-A model that can guess depth from layout alone never learns to use LiDAR points; here there is nothing to guess from.
+Some of them are things of other worlds, out of scale and upside down. A model that can guess depth from layout alone
+never learns to use LiDAR points; here there is nothing to guess from.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from mono_depth_ros.synthetic.people import standing_person
+from mono_depth_ros.synthetic.plants import bush, tree
 from mono_depth_ros.synthetic.random_looks import Rng, random_light, random_material
+from mono_depth_ros.synthetic.roadside import pavement_thing, sign
 from mono_depth_ros.synthetic.textures import Pattern
+from mono_depth_ros.synthetic.vehicles import vehicle
 from mono_depth_ros.synthetic.world import Float64, Shape, Solid, World
 
 
@@ -44,6 +51,8 @@ def random_chaos(seed: int) -> World:
         # the origin stays at least 0.3 half sizes inside, in the room's own frame
         solids.append(Solid(Shape.BOX, _pose(turn @ centre, turn), tuple(half), random_material(rng)))
     scale = float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
+    for _ in range(int(rng.integers(0, 6))):
+        solids += _borrowed(rng, scale)
     for _ in range(int(rng.integers(15, 70))):
         solids.append(_thing(rng, scale))
     for _ in range(int(rng.integers(0, 4))):  # slabs: slopes, ceilings, leaning walls
@@ -60,9 +69,37 @@ def _thing(rng: Rng, scale: float) -> Solid:
         relative[int(rng.integers(0, 3))] *= 0.1
     half = np.maximum(relative * distance, 0.01)
     rotation = random_rotation(rng) if rng.uniform() < 0.6 else _yaw(float(rng.uniform(0, np.pi)))
-    shape = (Shape.BOX, Shape.ELLIPSOID, Shape.CYLINDER)[int(rng.choice(3, p=(0.55, 0.25, 0.2)))]
-    size = (float(half[0]), float(half[1]), float(half[2]))
-    return Solid(shape, _pose(_direction(rng) * distance, rotation), size, random_material(rng))
+    kinds = (Shape.BOX, Shape.ELLIPSOID, Shape.CYLINDER, Shape.TAPERED)
+    shape = kinds[int(rng.choice(4, p=(0.45, 0.22, 0.18, 0.15)))]
+    front, back, left, right = (float(share) for share in rng.uniform(0.0, 1.0, 4) * (shape == Shape.TAPERED))
+    holes = (0.0, 1.0)
+    if rng.uniform() < 0.1:
+        holes = (float(rng.uniform(0.1, 0.6)), distance * float(rng.uniform(0.01, 0.05)))
+    return Solid(
+        shape,
+        _pose(_direction(rng) * distance, rotation),
+        (float(half[0]), float(half[1]), float(half[2])),
+        random_material(rng),
+        taper=(front, back, left, right),
+        porosity=holes,
+    )
+
+
+def _borrowed(rng: Rng, scale: float) -> list[Solid]:
+    """A thing of the other worlds where it does not belong: any size, any way up."""
+    make = (vehicle, tree, bush, standing_person, sign, pavement_thing)[int(rng.integers(0, 6))]
+    distance = scale * float(np.exp(rng.uniform(np.log(2.0), np.log(40.0))))
+    size = distance * float(np.exp(rng.uniform(np.log(0.05), np.log(0.3))))
+    turn = random_rotation(rng) if rng.uniform() < 0.5 else _yaw(float(rng.uniform(0, 2 * np.pi)))
+    T_world_thing = _pose(_direction(rng) * distance, turn)
+    out = []
+    for solid in make(rng):
+        T = solid.T_parent_solid.copy()
+        T[:3, 3] *= size
+        x, y, z = (half * size for half in solid.half_size_m)
+        clump = (solid.porosity[0], solid.porosity[1] * size)
+        out.append(replace(solid, T_parent_solid=T_world_thing @ T, half_size_m=(x, y, z), porosity=clump))
+    return out
 
 
 def _plane(rng: Rng, tilt_rad: Float64, height_m: float) -> Solid:
