@@ -124,6 +124,20 @@ def test_clearance_to_a_single_box_is_its_distance_or_a_little_less() -> None:
         assert distance - 2.1 * CELL_M < measured <= distance + 1e-6
 
 
+def test_what_a_robot_would_hit_blocks_it_and_rugs_and_lamps_do_not() -> None:
+    def blocked(bottom_m: float, top_m: float) -> bool:
+        at = np.eye(4)
+        at[:3, 3] = (5.0, 4.0, 0.5 * (bottom_m + top_m))
+        solid = Solid(Shape.BOX, at, (0.5, 0.5, 0.5 * (top_m - bottom_m)), GREY)
+        space = free_space(World((solid,)).at(0.0), (0.0, 10.0, 0.0, 8.0))
+        return bool(space.clearance_at(np.array([[5.0, 4.0]]))[0] == 0.0)
+
+    assert blocked(0.7, 0.75)  # a table top
+    assert blocked(0.0, 0.06)  # a shoe
+    assert not blocked(0.0, 0.008)  # a rug
+    assert not blocked(1.8, 2.2)  # a lamp
+
+
 def test_a_way_leads_around_a_wall_and_keeps_clear() -> None:
     at = np.eye(4)
     at[:3, 3] = (5.0, 3.0, 1.0)
@@ -145,7 +159,8 @@ def test_a_way_leads_around_a_wall_and_keeps_clear() -> None:
 def test_a_robot_drives_clear_of_everything_at_bounded_and_continuous_rates() -> None:
     for seed in SEEDS:
         indoor, course = random_indoor(seed), indoor_course(seed, 12.0)
-        times = np.arange(-1.0, 13.0, 0.05)
+        step_s = 0.0537  # no multiple of the track's own steps
+        times = np.arange(-1.0, 13.0, step_s)
         poses = np.array([course.T_world_base(float(t)) for t in times])
         assert (indoor.space.clearance_at(poses[:, :2, 3]) >= ROBOT_RADIUS_M).all()
         assert (poses[:, 2, 3] == 0).all()
@@ -155,8 +170,8 @@ def test_a_robot_drives_clear_of_everything_at_bounded_and_continuous_rates() ->
         assert linear[:, 0].min() > -1e-3
         assert linear[:, 0].max() < 1.0
         assert np.abs(angular[:, 2]).max() < 1.05
-        assert np.abs(np.diff(linear[:, 0])).max() < 0.05 * 0.7  # 0.5 m/s^2, and what the interpolation adds
-        assert np.abs(np.diff(angular[:, 2])).max() < 0.05 * 2.5
+        assert np.abs(np.diff(linear[:, 0])).max() < step_s * 0.7  # 0.5 m/s^2, and what the interpolation adds
+        assert np.abs(np.diff(angular[:, 2])).max() < step_s * 2.5
         assert np.ptp(poses[:, :2, 3], axis=0).max() > 0.5  # it does go somewhere
         assert 0.2 < course.cruise_mps < 1.0
 
