@@ -23,7 +23,7 @@ from mono_depth_ros.messages.timed_points import TimedPoints
 from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTrack
 from mono_depth_ros.perception.scan_motion import points_at_stamp
 from mono_depth_ros.synthetic.range_sensors import PlanarScan, ZoneScan
-from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, DriveFrame
+from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, DriveFrame, SyntheticDrive
 
 POINT_SENSORS = (LIDAR, SCANNER, TOF, RANGE_FINDER)
 NO_POINTS = "none"
@@ -89,6 +89,8 @@ class SyntheticSamples:
         fingerprint = hashlib.sha256(plan.description().encode()).hexdigest()[:12]
         self.folder = (cache or default_cache()) / f"frames_{plan.world}_{plan.seed}_{fingerprint}"
         self._store = FrameStore(self.folder, plan.robot())
+        self._claimed = False
+        self._drive: SyntheticDrive | None = None
         self._poses: np.ndarray[tuple[int, int, int], np.dtype[np.float64]] | None = None
 
     def __len__(self) -> int:
@@ -96,7 +98,7 @@ class SyntheticSamples:
 
     def __iter__(self) -> Iterator[DepthSample]:
         rendered: Iterator[DriveFrame] | None = None
-        self._store.claim(self._plan.description())
+        self._claim()
         for index in range(len(self)):
             frame = None if rendered is not None else self._store.read(index)
             if frame is None:
@@ -144,12 +146,20 @@ class SyntheticSamples:
     def _frame(self, index: int) -> DriveFrame:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        self._store.claim(self._plan.description())
+        self._claim()
         frame = self._store.read(index)
         if frame is None:
-            frame = self._plan.drive().frame(index)
+            if self._drive is None:  # a world takes seconds to build
+                self._drive = self._plan.drive()
+            frame = self._drive.frame(index)
             self._store.write(index, frame)
         return frame
+
+    def _claim(self) -> None:
+        """Makes the folder, once."""
+        if not self._claimed:
+            self._store.claim(self._plan.description())
+            self._claimed = True
 
     def _sample(self, index: int, frame: DriveFrame) -> DepthSample:
         view = frame.views[self._view]
