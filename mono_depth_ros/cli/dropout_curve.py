@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ examples:
   mono-depth dropout-curve --data drive --camera /camera_02 --points-dense /lidar/points --out out/curve
   mono-depth dropout-curve --model models/mine --data drive --points-dense /lidar/points --out out/curve --limit 5
   mono-depth dropout-curve --data 'nyu:/data/nyudepthv2?split=val' --max-depth-m 10 --out out/curve
-  mono-depth dropout-curve --data 'bag:out/street?points=none&gt_points=/truth/depth' --out out/curve
+  mono-depth dropout-curve --data 'synthetic:street?seed=7&beams=64' --data 'synthetic:street?seed=8&beams=64' \\
+      --out out/curve
 """
 
 
@@ -58,7 +60,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
-    parser.add_argument("--data", required=True, metavar="URL", help="data set, or path of a bag (folder, .mcap, .db3)")
+    parser.add_argument(
+        "--data",
+        required=True,
+        action="append",
+        metavar="URL",
+        help="data set, or path of a bag (folder, .mcap, .db3); a URL again for a further drive",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the curve is written")
     parser.add_argument("--max-depth-m", type=float, default=80.0, help="farthest truth that counts (default: 80)")
     parser.add_argument(
@@ -93,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
     _refuse_mixed(args)
     engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
-    measured = _measure_samples(args, engine) if is_url(args.data) else _measure_bag(args, engine)
+    measured = _measure_samples(args, engine) if is_url(args.data[0]) else _measure_bag(args, engine)
     findings = where_completion_stops_helping(measured.curve)
     protocol = _protocol(args, measured)
     written = write_dropout_curve(args.out, measured.curve, findings, protocol)
@@ -119,13 +127,16 @@ class _Measured:
 def _refuse_mixed(args: argparse.Namespace) -> None:
     bag_only = {"--points-dense": args.points_dense, "--camera": args.camera, "--odom": args.odom}
     bag_only["--truth-scale"] = args.truth_scale
-    if is_url(args.data):
+    where = ", ".join(args.data)
+    if all(is_url(text) for text in args.data):
         if given := [name for name, value in bag_only.items() if value is not None]:
-            raise ConfigError(f"--data {args.data}: expected keys in the URL, got the option(s) {', '.join(given)}")
+            raise ConfigError(f"--data {where}: expected keys in the URL, got the option(s) {', '.join(given)}")
+    elif len(args.data) > 1:
+        raise ConfigError(f"--data: expected one path of a bag, or URLs only, got {where}")
     elif args.scan is not None:
-        raise ConfigError(f"--scan: expected it with a URL only, got the path {args.data}")
+        raise ConfigError(f"--scan: expected it with a URL only, got the path {where}")
     elif args.points_dense is None:
-        raise ConfigError(f"--points-dense: expected the topic of the dense scan in {args.data}, got none")
+        raise ConfigError(f"--points-dense: expected the topic of the dense scan in {where}, got none")
 
 
 def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
@@ -135,7 +146,8 @@ def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
     from mono_depth_ros.datasets.scan_history import ImagesWithScans
     from mono_depth_ros.evaluation.sample_history import FadingInput
 
-    with Rosbag2Reader(Path(args.data)) as bag:
+    path = Path(args.data[0])
+    with Rosbag2Reader(path) as bag:
         topics = find_topics(bag.types, args.camera, args.points_dense, args.odom)
         carries = topics.odometry is not None
         plan = _plan(args, args.max_age_s, carries)
@@ -145,7 +157,7 @@ def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
     left_out = {} if carries else {"age_carried": "the bag has no odometry"}
     if plan.max_age_s == 0:
         left_out = {"age_carried, age_as_is": "--max-age-s 0"}
-    source = {"data": Path(args.data).name, "camera": topics.camera, "points_dense": args.points_dense}
+    source = {"data": path.name, "camera": topics.camera, "points_dense": args.points_dense}
     return _Measured(curve, plan, source, images.skipped, left_out)
 
 
@@ -154,9 +166,9 @@ def _measure_samples(args: argparse.Namespace, engine: "Engine") -> _Measured:
     from mono_depth_ros.datasets.open_dataset import open_dataset
     from mono_depth_ros.evaluation.sample_history import SampleHistory, known_history
 
-    samples = open_dataset(args.data)
-    expected = min(operator.length_hint(samples), args.limit or sys.maxsize)
-    history = known_history(samples)
+    drives = [open_dataset(url) for url in args.data]
+    expected = min(sum(operator.length_hint(samples) for samples in drives), args.limit or sys.maxsize)
+    history = known_history(chain.from_iterable(drives))
     plan = _plan(args, args.max_age_s if history.has_past else 0.0, history.has_poses)
     images = SampleHistory(history.samples, plan.ages_s(), args.scan == "truth", args.limit)
     curve = _with_progress(images, engine, plan, expected)
@@ -165,7 +177,7 @@ def _measure_samples(args: argparse.Namespace, engine: "Engine") -> _Measured:
         left_out = {"age_carried, age_as_is": history.reason or "--max-age-s 0"}
     elif not history.has_poses:
         left_out = {"age_carried": history.reason}
-    source = {"data": args.data, "camera": "", "scan": args.scan or "points, truth where there are none"}
+    source = {"data": ", ".join(args.data), "camera": "", "scan": args.scan or "points, truth where there are none"}
     return _Measured(curve, plan, source, images.skipped, left_out)
 
 

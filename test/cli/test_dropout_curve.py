@@ -86,6 +86,18 @@ def test_a_url_has_its_samples_points_as_scan_and_says_what_it_lacks(run, tmp_pa
     assert "no sweep of age_carried, age_as_is" in capsys.readouterr().out
 
 
+def test_several_drives_make_one_curve(run, tmp_path):
+    url = f"bag:{tmp_path / 'bag'}?points={TRUTH_TOPIC}&gt_points={TRUTH_TOPIC}"
+    command = ["dropout-curve", "--data", url, "--data", url, "--model", str(write_model(tmp_path / "other_model"))]
+    assert main([*command, "--out", str(tmp_path / "two"), "--max-age-s", "0.1"]) == 0
+    content = json.loads((tmp_path / "two" / "dropout_curve.json").read_text())
+    # The first image of each drive has no older scan.
+    assert (content["images"], content["protocol"]["images_skipped"]) == (8, 2)
+    assert content["sweeps"]["age_carried"]["points"][1]["metrics"]["nearest"]["abs_rel"] == pytest.approx(
+        0.0, abs=1e-4
+    )
+
+
 def test_options_of_a_bag_and_of_a_url_are_not_mixed(run, tmp_path, capsys):
     assert run("--scan", "truth") == 1
     assert "--scan: expected it with a URL only" in capsys.readouterr().err
@@ -94,6 +106,8 @@ def test_options_of_a_bag_and_of_a_url_are_not_mixed(run, tmp_path, capsys):
     assert "expected keys in the URL, got the option(s) --points-dense" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "bag")]) == 1
     assert "--points-dense: expected the topic" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "bag"), "--data", "nyu:/data"]) == 1
+    assert "expected one path of a bag, or URLs only" in capsys.readouterr().err
 
 
 def test_errors_are_told_in_one_line(run, capsys, tmp_path):
