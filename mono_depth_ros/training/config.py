@@ -208,7 +208,7 @@ class TrainConfig:
         channels_last: memory layout of images and weights; the same numbers up to rounding.
         threads: of torch on the CPU; 0 leaves torch's choice.
         render_workers: processes that render the images.
-        trained_fx_px: focal length at network resolution that depths are normalised to; null takes the camera's.
+        trained_fx_px: focal length at network resolution that depths are normalised to; null takes that of the drives.
         max_depth_m: farther is sky.
         rendered, drive, network, augmentation, points, pose, objectives, video, optimiser: see their classes.
     """
@@ -269,12 +269,9 @@ class TrainConfig:
                 f"batch_size: expected a multiple of devices * nodes = {self.devices * self.nodes}, "
                 f"got {self.batch_size}"
             )
-        problems += self._drive_problems() if self.on_drives else self._rendered_problems()
+        problems += self._drive_problems() if self.on_drives else []
         if problems:
             raise ConfigError("; ".join(problems))
-
-    def _rendered_problems(self) -> list[str]:
-        return ["trained_fx_px: expected a number for rendered images, got null"] if self.trained_fx_px is None else []
 
     def _drive_problems(self) -> list[str]:
         problems = []

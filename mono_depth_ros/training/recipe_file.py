@@ -61,7 +61,10 @@ def _override(values: dict[str, Any], override: str, problems: list[str]) -> Non
     try:
         values[name] = yaml.safe_load(text)
     except yaml.YAMLError:
-        problems.append(f"override {override!r}: the value is not YAML")
+        if name in _TEXT_FIELDS and text.endswith("]"):  # YAML stumbles over URLs without quotes
+            values[name] = [item.strip() for item in text[1:-1].split(",")]
+        else:
+            problems.append(f"override {override!r}: the value is not YAML")
 
 
 _TEXT_FIELDS = ("data", "validation", "init", "name")

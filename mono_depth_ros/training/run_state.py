@@ -92,8 +92,11 @@ def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
     Raises:
+        ConfigError: there is nothing to learn from, or the checkpoint's network cannot do what `modes` asks.
         ModelContractError: the checkpoint cannot be read or has no depth network.
     """
+    if not config.on_drives and config.trained_fx_px is None:
+        raise ConfigError("data: expected a drive to learn from (data=MY_BAG), or a trained_fx_px for rendered images")
     if not config.init:
         return without_sparse_branch(config)
     checkpoint = load_checkpoint(config.init)

@@ -37,7 +37,7 @@ def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSou
     """Images with dense truth. Raises ConfigError without a focal length."""
     fx_px = config.trained_fx_px
     if fx_px is None:
-        raise ConfigError("trained_fx_px: expected a number for rendered images, got null")
+        raise ConfigError("data: expected a drive to learn from, or a trained_fx_px for rendered images, got neither")
     recipe = BatchRecipe(
         seed=config.seed,
         trained_fx_px=fx_px,

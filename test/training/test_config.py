@@ -27,7 +27,8 @@ def test_an_empty_recipe_is_all_defaults(tmp_path: Path) -> None:
 
 def test_values_reach_nested_sections_with_their_types(tmp_path: Path) -> None:
     text = "max_minutes: 5\nnetwork: {widths: [16, 16, 16, 16, 16, 16], packing_features: 2}\n"
-    text += "rendered: {camera: {fov_deg: [60, 70]}}\nobjectives: {completion: {scales: [1, 0.5]}}\noptimiser: {rate: 3e-4}\n"
+    text += "rendered: {camera: {fov_deg: [60, 70]}}\nobjectives: {completion: {scales: [1, 0.5]}}\n"
+    text += "optimiser: {rate: 3e-4}\n"
     config = read_recipe(_recipe(tmp_path, text), ["seed=7", "rendered.chaos_share=0.5", "max_minutes=null"])
     assert config.network.widths == (16,) * 6
     assert config.rendered.camera.fov_deg == (60.0, 70.0)
@@ -70,6 +71,8 @@ def test_a_data_set_may_be_one_name_or_several(tmp_path: Path) -> None:
     assert read_recipe(_recipe(tmp_path, plain + "data: [a, b]\n")).data == ("a", "b")
     config = read_recipe(_recipe(tmp_path, plain), ["data=bag:/my drives/a?points=/lidar: 4"])
     assert config.data == ("bag:/my drives/a?points=/lidar: 4",)
+    several = read_recipe(_recipe(tmp_path, plain), ["data=[bag:/a?gt_points=/t, bag:/b?odom=/o]"])
+    assert several.data == ("bag:/a?gt_points=/t", "bag:/b?odom=/o")
     assert config.on_drives
     assert (config.width_px, config.height_px) == (config.drive.width_px, config.drive.height_px)
 
