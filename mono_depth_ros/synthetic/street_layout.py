@@ -15,7 +15,7 @@ from mono_depth_ros.synthetic.road import RoadPath
 from mono_depth_ros.synthetic.roadside import lamp_post, pavement_thing, sign, traffic_light
 from mono_depth_ros.synthetic.street_style import BEFORE_M, BEHIND_M, StreetStyle
 from mono_depth_ros.synthetic.textures import Pattern
-from mono_depth_ros.synthetic.vehicles import two_wheeler, vehicle
+from mono_depth_ros.synthetic.vehicles import car, two_wheeler, vehicle
 from mono_depth_ros.synthetic.world import Shape, Solid
 
 _TURNED = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -175,7 +175,8 @@ def parked(rng: Rng, style: StreetStyle, path: RoadPath, side: float, length_m: 
         x += float(rng.uniform(5.6, 8.0))
         if rng.uniform() < style.parked_share and style.free_of_side_streets(x, 3.0):
             turned = props.offset(0, 0, 0, float(rng.normal(0, 0.03)) + (np.pi if side > 0 else 0.0))
-            solids += props.placed(vehicle(rng), path.pose(x, side * (style.half_width_m - 1.05)) @ turned)
+            thing = vehicle(rng) if style.half_width_m > 4.8 else car(rng)  # a parked truck leaves room to pass
+            solids += props.placed(thing, path.pose(x, side * (style.half_width_m - 1.05)) @ turned)
     return solids
 
 
