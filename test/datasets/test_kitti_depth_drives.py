@@ -75,7 +75,9 @@ def test_images_without_a_scan_are_left_out_and_counted(roots):
 
 def test_the_drives_are_opened_by_url(roots):
     depth, raw = roots
-    (first, _) = open_dataset(f"kitti_depth:{depth}?drives=val&raw={raw}&single=yes&hold_out=yes")
+    samples = open_dataset(f"kitti_depth:{depth}?drives=val&raw={raw}&single=yes&hold_out=yes")
+    np.testing.assert_array_equal(samples.context(0, 1).image_rgb, colours(3, 4, 7))
+    first, _ = samples
     assert len(first.points_camera_m) == 1 and np.isfinite(first.truth_depth_m).sum() == 1
 
 

@@ -3,7 +3,21 @@
 
 import numpy as np
 import pytest
-from bag_maker import ODOMETRY_TOPIC, PERIOD_NS, POINTS_TOPIC, START_NS, TRUTH_TOPIC, drive_messages, write_bag
+from bag_maker import (
+    HEIGHT_PX,
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    ODOMETRY_TOPIC,
+    PERIOD_NS,
+    POINTS_TOPIC,
+    START_NS,
+    TRUTH_TOPIC,
+    WIDTH_PX,
+    drive_messages,
+    image_message,
+    info_message,
+    write_bag,
+)
 
 from mono_depth_ros.datasets.bag_topics import find_topics
 from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
@@ -86,3 +100,13 @@ def test_an_image_before_any_camera_info_is_refused(tmp_path):
     messages[-1][2].header.stamp.sec += 5
     with pytest.raises(DataError, match="expected camera_info for 64x32, got none"):
         read(write_bag(tmp_path / "bag", messages), (0.0,), points=POINTS_TOPIC)
+
+
+def test_raw_images_of_a_lens_are_rectified(tmp_path):
+    messages = drive_messages(images=1)
+    rows, cols = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
+    raw = np.repeat(((rows + cols) % 2 * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    lens = {INFO_TOPIC: info_message(START_NS, distortion=-0.3), IMAGE_TOPIC: image_message(START_NS, raw)}
+    messages = [(topic, stamp_ns, lens.get(topic, message)) for topic, stamp_ns, message in messages]
+    (image,), _ = read(write_bag(tmp_path / "bag", messages), (0.0,))
+    assert np.abs(image.image_rgb.astype(int) - raw).mean() > 20
