@@ -126,9 +126,14 @@ def run(args: argparse.Namespace) -> int:
     console.print(table)
     made = plan.frames - min(kept, plan.frames)
     rate = f"{made / elapsed_s:.1f} frames a second" if made else "nothing to render"
-    summary = f"wrote {args.out}: {plan.frames} frames of {len(plan.rigged())} cameras; {rate} with {workers} workers"
+    cameras, processes = _count(len(plan.rigged()), "camera"), _count(workers, "process", "es")
+    summary = f"wrote {args.out}: {_count(plan.frames, 'frame')} of {cameras}; {rate} with {processes}"
     console.print(summary, markup=False, soft_wrap=True)
     return 0
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else plural}"
 
 
 def _plan(args: argparse.Namespace) -> "SimulationPlan":

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -51,7 +53,7 @@ def cast_sweep(
     reflectance = np.zeros(rays.shape[1:], dtype=np.float32)
     posed: PosedWorld | None = None
     for columns, time_s in packets:
-        posed = world.at(time_s) if posed is None or world.movers else posed
+        posed = world.at(time_s) if posed is None else _moved(world, posed, time_s)
         pose = T_world_sensor(time_s)
         part = rays[:, :, columns]
         rays_world = (pose[:3, :3].astype(np.float32) @ part.reshape(3, -1)).reshape(part.shape)
@@ -61,6 +63,24 @@ def cast_sweep(
         echoes = echoes_of(world, posed, pose[:3, 3], rays_world, hits)
         range_m[:, columns], reflectance[:, columns] = echoes.range_m, echoes.reflectance
     return Echoes(range_m, reflectance)
+
+
+def _moved(world: World, posed: PosedWorld, time_s: float) -> PosedWorld:
+    """The world at another time: what stands still, and that is most of it, is not posed again."""
+    moving, part = _moving(world)
+    if not len(moving):
+        return posed
+    then = part.at(time_s)
+    centre_world_m, rotation_solid_world = posed.centre_world_m.copy(), posed.rotation_solid_world.copy()
+    centre_world_m[moving], rotation_solid_world[moving] = then.centre_world_m, then.rotation_solid_world
+    return replace(posed, centre_world_m=centre_world_m, rotation_solid_world=rotation_solid_world)
+
+
+@lru_cache(maxsize=1)
+def _moving(world: World) -> tuple[npt.NDArray[np.int64], World]:
+    """Which solids move, int64 [M], and a world of these alone."""
+    moving = [index for index, solid in enumerate(world.solids) if solid.mover >= 0]
+    return np.array(moving, dtype=np.int64), World(tuple(world.solids[i] for i in moving), movers=world.movers)
 
 
 def _windows(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """LiDAR, planar scanner and time of flight in worlds whose ranges are known."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,26 @@ def test_a_rolling_scan_is_exact_at_the_time_of_each_point() -> None:
     np.testing.assert_allclose(np.abs(world[:, :2]).max(axis=1), 10.0, atol=1e-3)
     # Taken for one instant, the points miss the walls by up to a metre.
     assert np.abs(np.abs(measured.points_lidar[:, :2]).max(axis=1) - 10.0).max() > 0.5
+
+
+def test_what_moves_during_a_scan_is_where_it_is_at_the_time_of_each_point() -> None:
+    @dataclass(frozen=True)
+    class Train:
+        def T_world_body(self, time_s: float) -> np.ndarray:
+            return at(x=30.0 * time_s)
+
+    side = Solid(Shape.BOX, at(x=0.0, y=6.0), (2.0, 1.0, 3.0), GREY, mover=0)
+    world = World((Solid(Shape.BOX, np.eye(4), (50.0, 50.0, 50.0), GREY), side), movers=(Train(),))
+    lidar = perfect((0.0,))
+    measured = scan(world, lidar, lambda _: np.eye(4), 1.0, PERIOD_S, np.random.default_rng(0), np.eye(4))
+    near = np.abs(measured.points_lidar[:, 1] - 5.0) < 0.01
+    assert near.any() and measured.points_lidar[near, 0].min() > 25.0  # it has gone on by now
+    measured = scan(world, lidar, lambda _: np.eye(4), 0.0, PERIOD_S, np.random.default_rng(0), np.eye(4))
+    near = np.abs(measured.points_lidar[:, 1] - 5.0) < 0.01
+    there = measured.points_lidar[near, 0] - 30.0 * measured.time_s[near]
+    assert near.sum() > 20 and np.abs(there).max() <= 2.0 + 1e-3
+    # At the left, where the sensor looks after a quarter of its period, the train has driven 0.75 m.
+    assert measured.points_lidar[near, 0].mean() == pytest.approx(0.75, abs=0.2)
 
 
 def test_a_planar_scanner_measures_the_walls_of_a_room() -> None:
