@@ -25,6 +25,7 @@ import numpy as np
 
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.synthetic import rendering, shading
+from mono_depth_ros.synthetic.indoor_course import indoor_course
 from mono_depth_ros.synthetic.random_camera import camera_pose
 from mono_depth_ros.synthetic.rendering import render, visible_windows
 from mono_depth_ros.synthetic.street import random_street
@@ -50,6 +51,16 @@ def views(frames: int) -> list[View]:
         street = random_street(500 + index)
         spot = street.path.pose(10.0 + 5.0 * (index % 8), street.lane_m)
         out.append(View(street.world, spot @ camera_pose(np.array([0.0, 0.0, 1.5]), 0.0, 0.03, 0.0), 0.1 * index))
+    return out
+
+
+def rooms(frames: int) -> list[View]:
+    """Views of different buildings from inside, from a low robot's place; their lamps' shadows count as shading."""
+    out = []
+    for index in range(frames):
+        course = indoor_course(500 + index, 5.0)
+        mount = camera_pose(np.array([0.1, 0.0, 0.5]), 0.0, 0.0, 0.0)
+        out.append(View(course.world, course.T_world_base(2.0) @ mount, 2.0))
     return out
 
 
@@ -314,6 +325,7 @@ def main() -> None:
     )
     print(f"{asked.frames} streets, {solids:.0f} solids, {shown:.0f} in view; {asked.width}x{asked.height}, 1 core")
     print(_row("ours", *frame_times(scenes, camera, cast_grid, lit)))
+    print(_row("ours, indoor", *frame_times(rooms(asked.frames), camera, cast_grid, lit)))
     others = (("embreex", embree_rows), ("mujoco", mujoco_rows), ("mitsuba", mitsuba_rows))
     for package, measure in others:
         if importlib.util.find_spec(package) is None:
