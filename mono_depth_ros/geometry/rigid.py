@@ -75,8 +75,11 @@ def invert_rigid(T_a_b: RigidTransform) -> RigidTransform:
 
 def transform_points(T_a_b: RigidTransform, points_b: Points) -> Points:
     """Points [N, 3] of frame b in frame a, float32, metres."""
-    rotation = T_a_b[:3, :3].astype(np.float32)
-    points_a: Points = points_b.astype(np.float32, copy=False) @ rotation.T + T_a_b[:3, 3].astype(np.float32)
+    x, y, z = points_b.astype(np.float32, copy=False).T
+    points_a = np.empty((len(points_b), 3), dtype=np.float32)
+    # Not a matrix product: for so thin a matrix BLAS spends its time waking threads, most of all on a busy machine.
+    for axis, (r_x, r_y, r_z, shift) in enumerate(T_a_b[:3].astype(np.float32)):
+        points_a[:, axis] = r_x * x + r_y * y + r_z * z + shift
     return points_a
 
 
