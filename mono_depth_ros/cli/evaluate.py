@@ -117,7 +117,8 @@ def _folder(
 ) -> "ResultsFolder":
     """Opens the folder and says what it holds already."""
     from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
-    from mono_depth_ros.evaluation.results_folder import ResultsFolder, fingerprint
+    from mono_depth_ros.evaluation.kept_lines import fingerprint
+    from mono_depth_ros.evaluation.results_folder import ResultsFolder
 
     key = {
         "worlds": GENERATOR_VERSION,

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the error of one model grows as its LiDAR fades, beside what needs no learning."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,53 @@ _WORKERS = 2
 TOLERATED_GROWTH = 0.02
 # Below this (a ten-thousandth, or a tenth of a millimetre) a difference of errors is rounding.
 _NEGLIGIBLE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredValue:
+    """One image at one value; attributes as in CurvePoint."""
+
+    metrics: dict[str, DepthMetrics]
+    points_in_view: int
+    completes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCurve:
+    """One image at all values of all sweeps; without truth in view it has none."""
+
+    truth_pixels: int
+    values: tuple[ScoredValue, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        values = [
+            [
+                value.points_in_view,
+                value.completes,
+                {name: list(astuple(found)) for name, found in value.metrics.items()},
+            ]
+            for value in self.values
+        ]
+        return {"truth_pixels": self.truth_pixels, "values": values}
+
+
+def image_curve_from_dict(content: Mapping[str, Any]) -> ImageCurve:
+    """The opposite of `to_dict`.
+
+    Raises:
+        DataError: it is not what `to_dict` gives.
+    """
+    try:
+        values = [
+            ScoredValue(
+                {name: DepthMetrics(*map(float, found)) for name, found in metrics.items()}, int(points), bool(on)
+            )
+            for points, on, metrics in content["values"]
+        ]
+        return ImageCurve(int(content["truth_pixels"]), tuple(values))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"image of a drop-out curve: expected what a measurement writes, got {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +158,21 @@ def measure_dropout_curve(
     engine: Engine,
     plan: FadingPlan,
     on_value: Callable[[], None] | None = None,
+    *,
+    done: Sequence[ImageCurve] = (),
+    on_image: Callable[[ImageCurve], None] | None = None,
 ) -> DropoutCurve:
     """Runs the model and the baselines at every value of every sweep, image by image.
 
     The scored pixels of an image are the same for all of them. Only metrics are kept between images.
 
     Args:
-        images: with a scan for each of `plan.ages_s()`.
+        images: with a scan for each of `plan.ages_s()`, from the first one that is not in `done`.
         engine: of a model that completes.
         plan: what fades.
         on_value: called after each value of each image, for progress.
+        done: images that an earlier run has scored.
+        on_image: called after each image.
 
     Raises:
         ModelContractError: the model only predicts.
@@ -129,39 +182,67 @@ def measure_dropout_curve(
         raise ModelContractError(
             f"model {engine.contract.name}: expected one that completes, got one that predicts only"
         )
-    protocol = scoring_protocol(plan)
-    gathered = {(sweep.name, value): _Gathered() for sweep in plan.sweeps() for value in sweep.values}
-    count = truth_pixels = without_truth = 0
+    curves = list(done)
     with ThreadPoolExecutor(_WORKERS) as pool:
         for given in images:
-            image, fading = given.image, FadingImage(given, plan)
-            if not fading.held_out.cells.any():
-                without_truth += 1
-                continue
-            scorer = _ImageScorer(image, fading, engine, protocol)
-            for found, scored in zip(
-                gathered.values(), pool.map(partial(_score_value, scorer, fading), gathered), strict=True
-            ):
-                found.add(scored)
-                if on_value is not None:
-                    on_value()
-            count += 1
-            truth_pixels += int(fading.held_out.cells.sum())
-    if not count:
+            curves.append(_image_curve(given, engine, plan, pool, on_value))
+            if on_image is not None:
+                on_image(curves[-1])
+    scored = [curve for curve in curves if curve.truth_pixels]
+    if not scored:
         raise DataError(
             f"drop-out curve: expected at least one image with truth in view and a scan {plan.max_age_s:g} s before "
             "it, got none; is the drive long enough (--max-age-s), and are extrinsics and stamps right?"
         )
-    curves = tuple(
-        (sweep, tuple(gathered[sweep.name, value].mean(value, count) for value in sweep.values))
+    at = {where: index for index, where in enumerate(_values(plan))}
+    sweeps = tuple(
+        (sweep, tuple(_mean([c.values[at[sweep.name, value]] for c in scored], value) for value in sweep.values))
         for sweep in plan.sweeps()
     )
-    return DropoutCurve(curves, count, truth_pixels, without_truth)
+    return DropoutCurve(sweeps, len(scored), sum(c.truth_pixels for c in scored), len(curves) - len(scored))
 
 
-def _score_value(scorer: "_ImageScorer", fading: FadingImage, at: tuple[str, float]) -> "_Scored":
+def _values(plan: FadingPlan) -> list[tuple[str, float]]:
+    """Name of the sweep and value, in the order in which an image is scored."""
+    return [(sweep.name, value) for sweep in plan.sweeps() for value in sweep.values]
+
+
+def _image_curve(
+    given: FadingInput,
+    engine: Engine,
+    plan: FadingPlan,
+    pool: ThreadPoolExecutor,
+    on_value: Callable[[], None] | None,
+) -> ImageCurve:
+    fading = FadingImage(given, plan)
+    if not fading.held_out.cells.any():
+        return ImageCurve(0, ())
+    scorer = _ImageScorer(given.image, fading, engine, scoring_protocol(plan))
+    values = []
+    for value in pool.map(partial(_score_value, scorer, fading), _values(plan)):
+        values.append(value)
+        if on_value is not None:
+            on_value()
+    return ImageCurve(int(fading.held_out.cells.sum()), tuple(values))
+
+
+def _score_value(scorer: "_ImageScorer", fading: FadingImage, at: tuple[str, float]) -> ScoredValue:
     sweep, value = at
     return scorer.score(fading.points(sweep, value), value if sweep in (AGE_CARRIED, AGE_AS_IS) else 0.0)
+
+
+def _mean(images: Sequence[ScoredValue], value: float) -> CurvePoint:
+    metrics: dict[str, DepthMetrics | None] = {}
+    for method in METHODS:
+        found = [image.metrics[method] for image in images if method in image.metrics]
+        # A mean over fewer images than the others' would compare what is not comparable.
+        metrics[method] = mean_metrics(found) if len(found) == len(images) else None
+    return CurvePoint(
+        value=value,
+        points_in_view=float(np.mean([image.points_in_view for image in images])),
+        dial_completes=float(np.mean([image.completes for image in images])),
+        metrics=metrics,
+    )
 
 
 def scoring_protocol(plan: FadingPlan) -> Protocol:
@@ -227,38 +308,6 @@ def _error(point: CurvePoint, method: str, metric: str) -> float:
     return float(getattr(metrics, metric))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """One image at one value."""
-
-    metrics: dict[str, DepthMetrics]
-    points_in_view: int
-    completes: bool
-
-
-class _Gathered:
-    """The images at one value."""
-
-    def __init__(self) -> None:
-        self._scored: list[_Scored] = []
-
-    def add(self, scored: _Scored) -> None:
-        self._scored.append(scored)
-
-    def mean(self, value: float, images: int) -> CurvePoint:
-        metrics: dict[str, DepthMetrics | None] = {}
-        for method in METHODS:
-            found = [scored.metrics[method] for scored in self._scored if method in scored.metrics]
-            # A mean over fewer images than the others' would compare what is not comparable.
-            metrics[method] = mean_metrics(found) if len(found) == images else None
-        return CurvePoint(
-            value=value,
-            points_in_view=float(np.mean([scored.points_in_view for scored in self._scored])),
-            dial_completes=float(np.mean([scored.completes for scored in self._scored])),
-            metrics=metrics,
-        )
-
-
 class _ImageScorer:
     """Scores any set of points of one image; the prediction is made once."""
 
@@ -270,7 +319,7 @@ class _ImageScorer:
         self._predicted_m = resampled(self._network_prediction_m, self._fit.camera, self._camera)
         self._prediction = self._score(self._predicted_m)
 
-    def score(self, points_camera_m: Points, age_s: float) -> _Scored:
+    def score(self, points_camera_m: Points, age_s: float) -> ScoredValue:
         metrics = {PREDICTION: self._prediction}
         given = project_points(points_camera_m, self._fit.camera)
         completed_m = infer_depth(self._engine, self._fit, given) if len(given) else self._network_prediction_m
@@ -284,7 +333,7 @@ class _ImageScorer:
             metrics[NEAREST] = self._score(nearest_point_depth(sparse))
             metrics[CLASSICAL] = self._score(classical_depth(sparse))
         decision, _ = decide(len(given), age_s, DialPolicy(), DialState())
-        return _Scored(metrics, len(given), decision.mode is Mode.COMPLETION)
+        return ScoredValue(metrics, len(given), decision.mode is Mode.COMPLETION)
 
     def _score(self, depth_m: DepthMap) -> DepthMetrics:
         scored_m = scaled_and_clipped(depth_m[self._held_out.cells], 1.0, self._protocol)

@@ -5,8 +5,6 @@ While an evaluation runs, everything is in `OUT.partial`: one line of JSON per t
 evaluation begins where that one stopped; another one begins anew. At the end `OUT.partial` becomes `OUT`.
 """
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,14 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mono_depth_ros.errors import ConfigError, DataError
-from mono_depth_ros.evaluation.scores import ImageScore, StepScore, image_score_from_dict
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.evaluation.kept_lines import KeptLines, begins_with
+from mono_depth_ros.evaluation.scores import ImageScore, StepScore, step_score_from_dict
 
 RESULTS_JSON, RESULTS_CSV, REPORT_HTML, FRAMES = "results.json", "results.csv", "report.html", "frames"
 _OURS = {RESULTS_JSON, RESULTS_CSV, REPORT_HTML, FRAMES}
-_KEY_FILE, _STEPS_FILE = "evaluation.json", "steps.jsonl"
-# To be raised when the same command would give other numbers.
-_VERSION = 1
+_STEPS_FILE = "steps.jsonl"
 
 
 class ResultsFolder:
@@ -43,28 +40,27 @@ class ResultsFolder:
         self._out_dir = out_dir
         self.partial = out_dir.with_name(out_dir.name + ".partial")
         _refuse_foreign(out_dir, _OURS)
-        _refuse_foreign(self.partial, {*_OURS, _KEY_FILE, _STEPS_FILE})
-        self._key = json.dumps({"version": _VERSION, **key}, indent=2, sort_keys=True) + "\n"
-        self.done: tuple[StepScore, ...] = ()
+        _refuse_foreign(self.partial, {*_OURS, _STEPS_FILE, f"{_STEPS_FILE}.new"})
+        steps = self.partial / _STEPS_FILE
         try:
-            known = self.partial / _KEY_FILE
-            if known.is_file() and known.read_text(encoding="utf-8") == self._key:
-                self.done = _read_steps(self.partial / _STEPS_FILE)
-            elif self.partial.is_dir():
+            if self.partial.is_dir() and not begins_with(steps, key):
                 shutil.rmtree(self.partial)
             (self.partial / FRAMES).mkdir(parents=True, exist_ok=True)
-            known.write_text(self._key, encoding="utf-8")
-            self._steps = (self.partial / _STEPS_FILE).open("w", encoding="utf-8")
-            for step in self.done:  # again, for the last line of the file may be a part of one
-                self.add(step)
+            self._steps = KeptLines(steps, key)
         except OSError as error:
             raise ConfigError(f"--out {out_dir}: expected a folder to write to, got {error}") from error
+        self.done: tuple[StepScore, ...] = tuple(step_score_from_dict(step) for step in self._steps.done)
 
     def add(self, step: StepScore) -> None:
-        """Keeps a step, so that it need not be scored again."""
-        line = {"samples": step.samples, "images": [image.to_dict() for image in step.images]}
-        self._steps.write(json.dumps(line) + "\n")
-        self._steps.flush()
+        """Keeps a step, so that it need not be scored again.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        try:
+            self._steps.add(step.to_dict())
+        except OSError as error:
+            raise ConfigError(f"--out {self._out_dir}: expected space for scores, got {error}") from error
 
     def add_picture(self, image: ImageScore, jpeg: bytes) -> None:
         """Keeps the picture of an image.
@@ -87,13 +83,11 @@ class ResultsFolder:
         Raises:
             ConfigError: it cannot be written.
         """
-        self.close()
         replaced = self._out_dir.with_name(self._out_dir.name + f".replaced{os.getpid()}")
         try:
             for name, content in files.items():
                 (self.partial / name).write_bytes(content)
-            for name in (_KEY_FILE, _STEPS_FILE):
-                (self.partial / name).unlink()
+            self._steps.remove()
             if self._out_dir.exists():
                 os.replace(self._out_dir, replaced)
             os.replace(self.partial, self._out_dir)
@@ -112,31 +106,6 @@ def picture_name(image: ImageScore) -> str:
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", image.name).strip("_")[-60:]
     unique = zlib.crc32(f"{image.camera_name}\n{image.name}\n{image.stamp_ns}".encode())
     return f"{plain}_{unique:08x}.jpg"
-
-
-def fingerprint(path: Path) -> str:
-    """Changes when a file, or a file directly in a folder, is written: names, sizes and times of change."""
-    if not path.exists():
-        return "none"
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    told = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
-
-
-def _read_steps(path: Path) -> tuple[StepScore, ...]:
-    """The steps of a file up to the first line that is not whole."""
-    steps: list[StepScore] = []
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                content = json.loads(line)
-                images = tuple(image_score_from_dict(image) for image in content["images"])
-                steps.append(StepScore(int(content["samples"]), images))
-            except (ValueError, KeyError, TypeError, DataError):
-                break
-    return tuple(steps)
 
 
 def _refuse_foreign(folder: Path, ours: set[str]) -> None:

@@ -87,6 +87,23 @@ class StepScore:
     samples: int
     images: tuple[ImageScore, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"samples": self.samples, "images": [image.to_dict() for image in self.images]}
+
+
+def step_score_from_dict(content: Mapping[str, Any]) -> StepScore:
+    """The opposite of `to_dict`.
+
+    Raises:
+        DataError: it is not what `to_dict` gives.
+    """
+    try:
+        images = tuple(image_score_from_dict(image) for image in content["images"])
+        return StepScore(int(content["samples"]), images)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"score of a time step: expected what an evaluation writes, got {error!r}") from error
+
 
 @dataclass(frozen=True, slots=True)
 class MethodScore:

@@ -177,7 +177,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(run, tmp_path, monke
         assert run("--out", str(out)) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert not out.exists()
-    kept = (tmp_path / "scores.partial" / "steps.jsonl").read_text().splitlines()
+    _key, *kept = (tmp_path / "scores.partial" / "steps.jsonl").read_text().splitlines()
     assert 1 <= len(kept) <= IMAGES - 1
     # A line that was cut off by a loss of power is not a step.
     with (tmp_path / "scores.partial" / "steps.jsonl").open("a") as file:
