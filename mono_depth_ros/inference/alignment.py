@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fits a network's depth to points by one factor and one offset in inverse depth.
+"""Completes the depth of a network that knows no points: one factor and one offset, then what is left at the points.
 
 Networks that were trained without metres (MiDaS, Ranftl et al. 2022, and what followed) give inverse depth up to a
-factor and an offset. The fit is a least squares fit of relative errors, repeated with Huber's weights (1964), so that
-points on borders and on things that moved do not pull it.
+factor and an offset. These are fitted by least squares in inverse depth, repeated with Huber's weights (1964), so that
+points on borders and on things that moved do not pull them. What the fit leaves at the points is spread by the passes
+of anchoring.py, but without its doubts: such a network has not seen the points, so they have the first word.
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,15 @@ import numpy.typing as npt
 
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
+from mono_depth_ros.inference.anchoring import AnchorPass, AnchorPolicy, anchor_to_points
 
 FARTHEST_M = 1e4  # an inverse depth of zero or less is far, not infinite
 Float64 = npt.NDArray[np.float64]
+# Far and firm: a point differs from the network by up to a factor before it loses its say, and the passes begin at the
+# height of the image. Chosen on bench/stand_in_network.py among reaches, tolerances and doubts.
+_FIELD = AnchorPolicy(
+    passes=tuple(AnchorPass(reach, 1.0, 0.05) for reach in (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)), log_depth_reach=0.3
+)
 _ROUNDS = 12
 _HUBER = 1.345  # 95 % of the efficiency of least squares under normal errors
 # With fewer points a factor and an offset would fit anything.
@@ -32,7 +39,7 @@ class InverseDepthFit:
     Attributes:
         scale: > 0.
         offset: 1/m; 0 where the points tell only a factor.
-        spread: robust standard deviation of the relative error at the points.
+        spread: robust standard deviation of what is left at the points, 1/m.
         points: that the fit rests on.
     """
 
@@ -49,7 +56,7 @@ def inverse_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def align_to_points(inverse: npt.NDArray[np.float32], points: SparseDepth) -> DepthMap:
-    """A network's inverse depth, fitted to points.
+    """A network's inverse depth, fitted to points and led through them.
 
     Args:
         inverse: float32 [H, W], finite, right up to a factor and an offset.
@@ -59,7 +66,8 @@ def align_to_points(inverse: npt.NDArray[np.float32], points: SparseDepth) -> De
         float32 [H, W], depth in metres.
     """
     fit = fit_inverse_depth(inverse[points.rows, points.cols], points.depth_m)
-    return inverse_of(np.float32(fit.scale) * inverse + np.float32(fit.offset))
+    fitted_m = inverse_of(np.float32(fit.scale) * inverse + np.float32(fit.offset))
+    return anchor_to_points(fitted_m, points, _FIELD)
 
 
 def fit_inverse_depth(inverse: npt.NDArray[np.float32], depth_m: npt.NDArray[np.float32]) -> InverseDepthFit:
@@ -86,22 +94,20 @@ def fit_inverse_depth(inverse: npt.NDArray[np.float32], depth_m: npt.NDArray[np.
             return InverseDepthFit(scale, offset, spread, len(network))
     network = np.maximum(network, 1.0 / FARTHEST_M)
     ratio = float(np.median(wanted / network))
-    spread = _robust_sigma(ratio * network / wanted - 1.0)
+    spread = _robust_sigma(ratio * network - wanted)
     return InverseDepthFit(ratio, 0.0, spread, len(network))
 
 
 def _robust_line(x: Float64, y: Float64) -> tuple[float, float, float]:
-    """Slope and intercept that minimise Huber's loss of (slope x + intercept - y) / y, and its robust sigma."""
-    # The relative error of depth is about that of inverse depth: far points count as much as near ones.
-    design = np.stack([x, np.ones_like(x)], axis=1) / y[:, None]
-    target = np.ones_like(y)
+    """Slope and intercept that minimise Huber's loss of slope x + intercept - y, and its robust sigma."""
+    design = np.stack([x, np.ones_like(x)], axis=1)
     weight = np.ones_like(y)
     solution: Float64 = np.zeros(2)
     sigma = 0.0
     for _ in range(_ROUNDS):
         root = np.sqrt(weight)
-        solution = np.asarray(np.linalg.lstsq(design * root[:, None], target * root, rcond=None)[0], np.float64)
-        error: Float64 = np.asarray(design @ solution - target, np.float64)
+        solution = np.asarray(np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0], np.float64)
+        error: Float64 = np.asarray(design @ solution - y, np.float64)
         sigma = _robust_sigma(error)
         limit = _HUBER * max(sigma, 1e-9)
         weight[:] = np.minimum(1.0, limit / np.maximum(np.abs(error), 1e-12))

@@ -62,19 +62,19 @@ def test_a_relative_network_becomes_metric_with_points(tmp_path):
     assert np.median(np.abs(depth_m * INVERSE - 1)) < 0.01
 
 
-def test_wrong_points_do_not_pull_the_fit(tmp_path):
+def test_wrong_points_do_harm_around_them_only(tmp_path):
     cells, depth_m = some_points(60)
-    depth_m[:15] = 2.0
+    depth_m[:3] = 2.0
     aligned = OnnxEngine(write_image_model(tmp_path)).infer(image_of(RED)[None], cells, depth_m)[0]
     assert np.median(np.abs(aligned * INVERSE - 1)) < 0.03
 
 
-def test_two_points_give_a_factor_only(tmp_path):
+def test_where_a_network_errs_over_a_region_points_lead_it_back(tmp_path):
+    red = RED.copy()
+    red[:, 20:44] *= 0.7
     engine = OnnxEngine(write_image_model(tmp_path))
-    cells, depth_m = some_points(2)
-    relative = engine.infer(image_of(RED)[None], *NO_POINTS)[0]
-    ratio = engine.infer(image_of(RED)[None], cells, depth_m)[0] / relative
-    assert np.ptp(ratio) < 1e-4
+    aligned = engine.infer(image_of(red)[None], *some_points(200))[0]
+    assert np.median(np.abs(aligned * INVERSE - 1)) < 0.04
 
 
 def test_images_of_a_batch_are_aligned_each_by_its_own_points(tmp_path):
