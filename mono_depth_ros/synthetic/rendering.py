@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +26,7 @@ from mono_depth_ros.synthetic.world import (
 )
 
 NEAR_M = 0.05
+_UNEVEN = 0.02  # of a range of 1, after gamma
 _SUBPIXEL = ((0.0, 0.0), (0.4, 0.25), (-0.25, 0.4), (-0.35, -0.35))  # the first, the pixel's centre, gives the depth
 
 
@@ -157,17 +159,21 @@ def render(
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
     reached: npt.NDArray[np.bool_] | None = None
     first: Hits | None = None
-    for shift in _SUBPIXEL[:samples]:
+    uneven: npt.NDArray[np.bool_] | None = None
+    for number, shift in enumerate(_SUBPIXEL[:samples]):
         grid = ray_grid(camera, *shift, distortion)
         directions = (rotation @ grid.reshape(3, -1)).reshape(grid.shape)
         hits = cast_grid(posed, T_world_camera[:3, 3], directions, windows, nearest)
-        sample, reached = shade(world, posed, camera.fx_px, T_world_camera[:3, 3], directions, hits, shadows, reached)
-        colour += sample
+        sample, reached = shade(
+            world, posed, camera.fx_px, T_world_camera[:3, 3], directions, hits, shadows, reached, uneven
+        )
+        colour += sample if uneven is None else np.where(uneven, sample, colour / number)
         if first is None:
             first = hits
             hidden = np.ones(len(windows), dtype=bool)
             hidden[first.solid[first.solid >= 0]] = False
-            windows[hidden] = 0  # the other samples only smooth what this one shows
+            windows[hidden] = 0  # the other samples only smooth what this one shows, and only where it is uneven
+            uneven = _uneven(colour)
     assert first is not None  # samples >= 1
     colour = fallen(world.light, colour / np.float32(samples), time_s) * np.float32(exposure)
     image = np.clip(colour, 0.0, 1.0) ** np.float32(1.0 / 2.2)
@@ -176,6 +182,14 @@ def render(
     points = T_world_camera[:3, 3].astype(np.float32)[:, None, None] + rays * np.nan_to_num(depth)
     pixels = np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8)
     return Rendering(pixels, depth.astype(np.float32), first.solid, semantic_labels(world, first.solid, points))
+
+
+def _uneven(colour: Float32) -> npt.NDArray[np.bool_]:
+    """Where [H, W] a linear picture [3, H, W] differs from a neighbour by more than a grey level or two."""
+    tone = np.sqrt(np.clip(colour.mean(axis=0), 0.0, 1.0))
+    highest = cv2.dilate(tone, np.ones((3, 3), np.uint8))
+    lowest = cv2.erode(tone, np.ones((3, 3), np.uint8))
+    return np.asarray(highest - lowest > _UNEVEN)
 
 
 def semantic_labels(world: World, solid: npt.NDArray[np.int32], points_world_m: Float32) -> npt.NDArray[np.uint8]:

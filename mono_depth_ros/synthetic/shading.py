@@ -76,6 +76,7 @@ def shade(
     hits: Hits,
     shadows: bool,
     reached: npt.NDArray[np.bool_] | None,
+    wanted: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Float32, npt.NDArray[np.bool_]]:
     """Colour of a grid of rays.
 
@@ -88,6 +89,7 @@ def shade(
         hits: where the rays end.
         shadows: whether light is stopped by what is in its way.
         reached: as an earlier call for the same pixels returned it; None: find out.
+        wanted: bool [H, W], the pixels whose colour is needed; the others come back black. None: all.
 
     Returns:
         Linear colour float32 [3, H, W], and which pixels the sun (first row) and the rooms' lamps reach: bool
@@ -98,8 +100,9 @@ def shade(
     flat = directions.reshape(3, -1)
     length = np.linalg.norm(flat, axis=0)
     solid = hits.solid.reshape(-1)
-    colour = np.empty_like(flat)
-    above, struck = np.flatnonzero(solid < 0), np.flatnonzero(solid >= 0)
+    colour = np.zeros_like(flat)
+    asked = True if wanted is None else wanted.reshape(-1)
+    above, struck = np.flatnonzero((solid < 0) & asked), np.flatnonzero((solid >= 0) & asked)
     colour[:, above] = sky(light, flat[:, above] / length[above])
     if reached is None:
         lamps = sum(len(room.lamps) for room in light.rooms)
