@@ -114,6 +114,21 @@ def extrapolate_rigid(T_w_a: RigidTransform, T_w_b: RigidTransform, fraction: fl
     return T_w_x
 
 
+def rigid_from_twist(
+    linear_mps: npt.NDArray[np.float64], angular_radps: npt.NDArray[np.float64], elapsed_s: float
+) -> RigidTransform:
+    """T_before_after of a body that moves at a constant twist in its own axes: the exponential map of SE(3).
+
+    >>> quarter = rigid_from_twist(np.array([np.pi / 2, 0.0, 0.0]), np.array([0.0, 0.0, np.pi / 2]), 1.0)
+    >>> quarter[:2, 3].round(6).tolist()
+    [1.0, 1.0]
+    """
+    T_before_after = np.eye(4)
+    T_before_after[:3, :3] = _rotation_from_vector(elapsed_s * angular_radps)
+    T_before_after[:3, 3] = _left_jacobian(elapsed_s * angular_radps) @ (elapsed_s * linear_mps)
+    return T_before_after
+
+
 def _left_jacobian(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """float64 [3, 3]: takes a body's velocity to its displacement while it turns by ``vector`` (rad)."""
     angle = float(np.linalg.norm(vector))

@@ -2,7 +2,7 @@
 """The product in one method: ``DepthPipeline.step`` turns what the robot knows into metric depth."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -16,9 +16,10 @@ from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContr
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.inference.scaling import MetricScaler
 from mono_depth_ros.perception.dial import DialDecision, DialPolicy, DialState, Mode, Reason, decide
+from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScaleEstimate, ScalePolicy, ScaleSource
-from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorSnapshot
+from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorSnapshot, SensorState
 
 DEFAULT_DIAL_POLICY = DialPolicy()
 
@@ -76,13 +77,21 @@ class DepthPipeline:
         self._dial = DialState()
         self._scaler = MetricScaler(scale_policy, pose=pose, model_is_metric=engine.contract.metric)
 
+    def adjust(self, policy: DialPolicy, anchor: AnchorPolicy | None, scale_policy: ScalePolicy) -> None:
+        """Other policies from the next image on; what is remembered stays."""
+        self._policy, self._anchor = policy, anchor
+        self._scaler.policy = scale_policy
+
     def reset(self) -> None:
         """Forgets the past; for a clock that jumped."""
         self._dial = DialState()
         self._scaler.reset()
 
     def step(self, snapshot: SensorSnapshot) -> DepthResult | NoSnapshot:
-        """One image in, one depth image out; or why not: a relative network without any source of metres."""
+        """One image in, one depth image out.
+
+        Or why not: a relative network without any source of metres, or a forced completion without points.
+        """
         contract = self._engine.contract
         clock = _StageClock()
         fit = fit_to_network(snapshot.image_rgb, snapshot.camera, contract)
@@ -90,6 +99,8 @@ class DepthPipeline:
         sparse = _points_in_view(snapshot, fit.camera)
         decision = self._decide(sparse, snapshot)
         clock.lap("project")
+        if decision.mode is Mode.NONE:
+            return _nothing_to_complete(snapshot, decision)
         used = sparse if decision.mode is Mode.COMPLETION else None
         depth_m = infer_depth(self._engine, fit, used)
         clock.lap("network")
@@ -111,7 +122,7 @@ class DepthPipeline:
             points_used=0 if used is None else len(used),
             scale=scale,
             stage_s=clock.laps(),
-            sensors=snapshot.sensors,
+            sensors=_as_used(snapshot.sensors, decision, scale),
             calibration=self._scaler.verdict,
         )
 
@@ -132,11 +143,44 @@ class DepthPipeline:
 
     def _decide(self, sparse: SparseDepth | None, snapshot: SensorSnapshot) -> DialDecision:
         if not self._engine.contract.completes:
-            return DialDecision(Mode.PREDICTION, Reason.MODEL_PREDICTS_ONLY)
+            none = self._policy.forced is Mode.COMPLETION
+            return DialDecision(Mode.NONE if none else Mode.PREDICTION, Reason.MODEL_PREDICTS_ONLY)
         points = None if sparse is None else len(sparse)
         age_s, remembered = snapshot.points_age_s, snapshot.points_remembered
         decision, self._dial = decide(points, age_s, self._policy, self._dial, remembered)
         return decision
+
+
+def _nothing_to_complete(snapshot: SensorSnapshot, decision: DialDecision) -> NoSnapshot:
+    """Why a forced completion gives nothing: a prediction in its place would not be what was asked for."""
+    what = "the model predicts only" if decision.reason is Reason.MODEL_PREDICTS_ONLY else "no point is in view"
+    return NoSnapshot(
+        snapshot.stamp_ns,
+        decision.reason.value,
+        f"completion is forced and {what}; set mode to auto to predict meanwhile",
+        snapshot.sensors,
+    )
+
+
+def _as_used(
+    sensors: tuple[SensorReport, ...], decision: DialDecision, scale: ScaleEstimate
+) -> tuple[SensorReport, ...]:
+    """The reports of the sensors, with those right that the dial did without: what is used for the scale is used."""
+    if decision.mode is Mode.COMPLETION or scale.source in (ScaleSource.POINTS, ScaleSource.FUSED):
+        return sensors
+    state = {Reason.POINTS_STALE: SensorState.STALE}.get(decision.reason)
+    return tuple(
+        replace(report, used=False, reason=decision.reason.value, state=state or report.state)
+        if report.used and report.name in POINT_SOURCES
+        else report
+        for report in sensors
+    )
+
+
+def _no_depth(snapshot: SensorSnapshot, decision: DialDecision) -> NoSnapshot:
+    """The dial was told to complete, and there is nothing to complete."""
+    message = f"{decision.reason.value}: the mode is forced and there is no point in view; is the LiDAR there?"
+    return NoSnapshot(snapshot.stamp_ns, decision.reason.value, message, snapshot.sensors)
 
 
 def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: DialDecision) -> NoSnapshot:

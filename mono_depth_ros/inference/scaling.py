@@ -51,6 +51,10 @@ class MetricScaler:
         calibration: when sources that disagree are told.
         pose: network that was trained together with the depth network; None leaves out the source odometry.
         model_is_metric: whether the network's own metres are a source.
+
+    Attributes:
+        policy: may be replaced between two images.
+        verdict: whether the calibration is to be looked at.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class MetricScaler:
         pose: PoseEstimator | None = None,
         model_is_metric: bool = True,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._calibration_policy = calibration
         self._pose = pose
         self._model_is_metric = model_is_metric
@@ -80,8 +84,8 @@ class MetricScaler:
 
         Not for a model whose own metres are taken whatever the other sources say.
         """
-        own_metres_win = self._model_is_metric and self._policy.combine == "first"
-        if own_metres_win and self._policy.order[0] is ScaleSource.MODEL:
+        own_metres_win = self._model_is_metric and self.policy.combine == "first"
+        if own_metres_win and self.policy.order[0] is ScaleSource.MODEL:
             return False
         return self._due(snapshot.stamp_ns)
 
@@ -101,23 +105,23 @@ class MetricScaler:
         """
         due = self._due(snapshot.stamp_ns)
         measurements = [self._from_odometry(snapshot)]
-        if predicted_m is not None and points is not None and ScaleSource.POINTS in self._policy.order:
+        if predicted_m is not None and points is not None and ScaleSource.POINTS in self.policy.order:
             measurements.append(ratio_to_points(predicted_m, points, snapshot.stamp_ns))
         if predicted_m is not None and due:
             measurements.append(self._from_height(snapshot, camera, predicted_m))
         found = [measurement for measurement in measurements if measurement is not None]
-        self._scale, estimate = update_scale(self._scale, found, snapshot.stamp_ns, self._model_is_metric, self._policy)
+        self._scale, estimate = update_scale(self._scale, found, snapshot.stamp_ns, self._model_is_metric, self.policy)
         if due:
             self._looked_ns = snapshot.stamp_ns
             self._watch(snapshot)
         return estimate
 
     def _due(self, stamp_ns: int) -> bool:
-        return self._looked_ns is None or stamp_ns - self._looked_ns >= self._policy.refresh_s * 1e9
+        return self._looked_ns is None or stamp_ns - self._looked_ns >= self.policy.refresh_s * 1e9
 
     def _from_odometry(self, snapshot: SensorSnapshot) -> ScaleMeasurement | None:
         """The pose network's motion since the image before, against odometry's."""
-        if self._pose is None or ScaleSource.ODOMETRY not in self._policy.order:
+        if self._pose is None or ScaleSource.ODOMETRY not in self.policy.order:
             return None
         contract, previous = self._pose.contract, self._previous
         size = (contract.width_px, contract.height_px)
@@ -127,7 +131,7 @@ class MetricScaler:
         if previous is None or T_previous_current is None:
             return None
         step_ns = snapshot.stamp_ns - previous.stamp_ns
-        slow = snapshot.speed_mps is None or abs(snapshot.speed_mps) < self._policy.min_speed_mps
+        slow = snapshot.speed_mps is None or abs(snapshot.speed_mps) < self.policy.min_speed_mps
         if slow or not 0 < step_ns <= _LONGEST_STEP_NS:
             return None
         predicted = self._pose.infer(previous.image_rgb, image)
@@ -138,7 +142,7 @@ class MetricScaler:
     ) -> ScaleMeasurement | None:
         """The height of the camera above the predicted ground, against the true one."""
         height_m = self._camera_height_m(snapshot.T_base_camera)
-        if ScaleSource.HEIGHT not in self._policy.order or height_m is None or snapshot.T_base_camera is None:
+        if ScaleSource.HEIGHT not in self.policy.order or height_m is None or snapshot.T_base_camera is None:
             return None
         cloud = camera.unproject(predicted_m)[::_CLOUD_STRIDE, ::_CLOUD_STRIDE].reshape(-1, 3)
         plane = fit_ground_plane(cloud, _up_in_camera(snapshot.T_base_camera))
@@ -157,12 +161,12 @@ class MetricScaler:
             ground,
             height_m,
             snapshot.stamp_ns,
-            self._policy,
+            self.policy,
             self._calibration_policy,
         )
 
     def _camera_height_m(self, T_base_camera: RigidTransform | None) -> float | None:
-        return None if T_base_camera is None else self._policy.base_height_m + float(T_base_camera[2, 3])
+        return None if T_base_camera is None else self.policy.base_height_m + float(T_base_camera[2, 3])
 
 
 def lidar_ground(points_camera_m: Points, T_base_camera: RigidTransform, camera_height_m: float) -> GroundPlane | None:

@@ -23,6 +23,8 @@ class Reason(str, Enum):
     POINTS_STALE = "points_stale"
     TOO_FEW_POINTS = "too_few_points_in_view"
     MODEL_PREDICTS_ONLY = "model_predicts_only"
+    PREDICTION_FORCED = "prediction_forced"
+    COMPLETION_FORCED = "completion_forced_without_points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,11 @@ class DialPolicy:
         resume_remembered_age_s: in place of resume_points_age_s likewise.
         min_points: COMPLETION ends below this number of image cells with a point.
         resume_points: COMPLETION begins again only from this number.
+        forced: PREDICTION or COMPLETION whatever the points are; None lets the limits decide. A forced COMPLETION
+            takes any point of any age that is there, and gives no depth (Mode.NONE) where there is none.
 
     Raises:
-        ConfigError: if the two limits of a quantity are the wrong way round.
+        ConfigError: if NONE is forced, or the two limits of a quantity are the wrong way round.
     """
 
     max_points_age_s: float = 0.25
@@ -47,8 +51,11 @@ class DialPolicy:
     resume_points: int = 15
     max_remembered_age_s: float = 1.0
     resume_remembered_age_s: float = 0.8
+    forced: Mode | None = None
 
     def __post_init__(self) -> None:
+        if self.forced is Mode.NONE:
+            raise ConfigError("dial: expected forced to be PREDICTION, COMPLETION or None, got NONE")
         if not 0 < self.resume_points_age_s <= self.max_points_age_s:
             raise ConfigError(
                 f"dial: expected 0 < resume_points_age_s <= max_points_age_s, got {self.resume_points_age_s} and "
@@ -110,7 +117,9 @@ def decide(
         remembered_limit_s = policy.max_remembered_age_s if completing else policy.resume_remembered_age_s
         age_limit_s = max(age_limit_s, remembered_limit_s)
     points_limit = policy.min_points if completing else policy.resume_points
-    if points_in_view is None or points_age_s is None:
+    if policy.forced is not None:
+        decision = _forced(policy.forced, bool(points_in_view))
+    elif points_in_view is None or points_age_s is None:
         decision = DialDecision(Mode.PREDICTION, Reason.NO_POINTS)
     elif abs(points_age_s) > age_limit_s:
         decision = DialDecision(Mode.PREDICTION, Reason.POINTS_STALE)
@@ -119,3 +128,9 @@ def decide(
     else:
         decision = DialDecision(Mode.COMPLETION, Reason.POINTS_USED)
     return decision, DialState(decision.mode)
+
+
+def _forced(mode: Mode, points: bool) -> DialDecision:
+    if mode is Mode.PREDICTION:
+        return DialDecision(mode, Reason.PREDICTION_FORCED)
+    return DialDecision(mode, Reason.POINTS_USED) if points else DialDecision(Mode.NONE, Reason.COMPLETION_FORCED)

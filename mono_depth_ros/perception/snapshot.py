@@ -28,13 +28,16 @@ class SensorReport:
     """Health of one input at one image.
 
     Attributes:
-        name: ``camera_info``, ``points`` or ``odometry``.
+        name: ``camera_info``, ``odometry``, ``twist``, or a source of points: ``points``, ``scan``, ``sparse_depth``,
+            ``range``.
         age_s: image stamp minus the stamp of the data used; negative if the data is newer; None without data.
         rate_hz: messages per second over the kept history, by their stamps; 0 with fewer than two.
         used: whether this image's depth depends on it.
         reason: why it is not used, or how; a word that a user can search for.
         received, rejected: messages since the start.
         last_error: text of the newest rejected message, empty if there was none.
+        jitter_s: standard deviation of the time between two messages, by their stamps; 0 with fewer than three.
+        used_share: share of the latest images that used it.
     """
 
     name: str
@@ -46,6 +49,8 @@ class SensorReport:
     received: int
     rejected: int
     last_error: str
+    jitter_s: float = 0.0
+    used_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
