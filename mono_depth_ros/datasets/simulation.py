@@ -55,7 +55,7 @@ _USUAL_SENSORS = {
     INDOOR: (SCANNER, TOF, RANGE_FINDER, ODOMETRY),
     CHAOS: (LIDAR, ODOMETRY),
 }
-_POINT_FOV_RAD = np.deg2rad(20.0)  # of the single-point sensor
+_SINGLE_POINT = ZoneSensor(1, np.deg2rad(4.0), max_range_m=8.0, reach_10_percent_m=4.0)
 _WAITING_FRAMES_PER_WORKER = 4  # rendered ahead of the reader; more would only fill the memory
 
 
@@ -168,7 +168,7 @@ class SimulationPlan:
             lidar=lidar if LIDAR in names else None,
             scanner=(scanner, SensorMount(*body.scanner_m)) if SCANNER in names else None,
             tof=(ZoneSensor(), SensorMount(*body.tof_m)) if TOF in names else None,
-            range_finder=((ZoneSensor(1, _POINT_FOV_RAD), SensorMount(*body.tof_m)) if RANGE_FINDER in names else None),
+            range_finder=(_SINGLE_POINT, SensorMount(*body.tof_m)) if RANGE_FINDER in names else None,
             rolling=self.rolling,
         )
 
