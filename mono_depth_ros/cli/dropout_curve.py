@@ -8,17 +8,19 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mono_depth_ros.cli.data_url import is_url
+from mono_depth_ros.cli.data_url import data_path, is_url
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from mono_depth_ros.evaluation.dropout_curve import CurvePoint, DropoutCurve, Finding
     from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
+    from mono_depth_ros.evaluation.kept_lines import KeptLines
     from mono_depth_ros.evaluation.sample_history import FadingInput
+    from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.inference.pipeline import Engine
 
 _HEADINGS = {
@@ -35,7 +37,8 @@ _EPILOG = """\
 The dense scan of an image is made worse: fewer beams, random points, old scans with and without motion compensation,
 lost packets, wrong calibration. A part of its pixels is scored and never an input, the same for every value. Writes
 dropout_curve.json, dropout_curve.csv and dropout_curve.png, and warns where completion is worse than prediction, or
-where added points make it worse by more than 2 %. See docs/evaluation.md.
+where added points make it worse by more than 2 %. An interrupted measurement goes on where it stopped when the same
+command runs again. See docs/evaluation.md.
 
 A bag is given by its path and --points-dense. Any other data set is given by its URL (docs/datasets.md): the points of
 a sample are its scan, the truth is what is scored; samples without points, or all with --scan truth, get 64 beams drawn
@@ -101,10 +104,19 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
     _refuse_mixed(args)
     engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
-    measured = _measure_samples(args, engine) if is_url(args.data[0]) else _measure_bag(args, engine)
+    measure = _measure_samples if is_url(args.data[0]) else _measure_bag
+    kept = _kept(args, engine)
+    try:
+        measured = measure(args, engine, kept)
+    except KeyboardInterrupt:
+        print(f"what is scored is kept in {kept.path}; the same command goes on from there", file=sys.stderr)
+        raise
+    finally:
+        kept.close()
     findings = where_completion_stops_helping(measured.curve)
     protocol = _protocol(args, measured)
     written = write_dropout_curve(args.out, measured.curve, findings, protocol)
+    kept.remove()
     _print_table(measured.curve, protocol["title"])
     for sweep, reason in measured.left_out.items():
         print(f"no sweep of {sweep}: {reason}")
@@ -139,9 +151,36 @@ def _refuse_mixed(args: argparse.Namespace) -> None:
         raise ConfigError(f"--points-dense: expected the topic of the dense scan in {where}, got none")
 
 
-def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
+def _kept(args: argparse.Namespace, engine: "OnnxEngine") -> "KeptLines":
+    """What an earlier run of the same command has scored, beside the folder of the curve."""
+    from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
+    from mono_depth_ros.evaluation.kept_lines import KeptLines, fingerprint
+
+    options = ("max_depth_m", "reference_beams", "max_age_s", "seed", "limit", "truth_scale", "scan")
+    topics = ("points_dense", "camera", "odom")
+    key = {
+        "data": [{"url": text, "files": fingerprint(_path_of(text))} for text in args.data],
+        "worlds": GENERATOR_VERSION,
+        "model": engine.contract.onnx_sha256,
+        "provider": engine.provider,
+        **{name: getattr(args, name) for name in (*options, *topics)},
+    }
+    try:
+        kept = KeptLines(args.out.with_name(args.out.name + ".partial.jsonl"), key)
+    except OSError as error:
+        raise ConfigError(f"--out {args.out}: expected a folder to write to, got {error}") from error
+    if kept.done:
+        print(f"goes on after {len(kept.done)} images that an earlier run has scored ({kept.path})", file=sys.stderr)
+    return kept
+
+
+def _path_of(text: str) -> Path:
+    return data_path(text) if is_url(text) else Path(text)
+
+
+def _measure_bag(args: argparse.Namespace, engine: "Engine", kept: "KeptLines") -> _Measured:
     """The scans of a bag, each at its own stamp, carried by its odometry."""
-    from mono_depth_ros.datasets.bag_topics import find_topics
+    from mono_depth_ros.datasets.bag_topics import NO_TOPIC, TWIST, find_topics
     from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
     from mono_depth_ros.datasets.scan_history import ImagesWithScans
     from mono_depth_ros.evaluation.sample_history import FadingInput
@@ -149,11 +188,13 @@ def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
     path = Path(args.data[0])
     with Rosbag2Reader(path) as bag:
         topics = find_topics(bag.types, args.camera, args.points_dense, args.odom)
+        if topics.odometry is not None and bag.types[topics.odometry] == TWIST:  # a speed is no pose
+            topics = find_topics(bag.types, args.camera, args.points_dense, NO_TOPIC)
         carries = topics.odometry is not None
         plan = _plan(args, args.max_age_s, carries)
         images = ImagesWithScans(bag, topics, plan.ages_s(), limit=args.limit)
         expected = min(bag.counts[topics.image], args.limit or bag.counts[topics.image])
-        curve = _with_progress((FadingInput(image) for image in images), engine, plan, expected)
+        curve = _with_progress((FadingInput(image) for image in images), engine, plan, expected, kept)
     left_out = {} if carries else {"age_carried": "the bag has no odometry"}
     if plan.max_age_s == 0:
         left_out = {"age_carried, age_as_is": "--max-age-s 0"}
@@ -161,7 +202,7 @@ def _measure_bag(args: argparse.Namespace, engine: "Engine") -> _Measured:
     return _Measured(curve, plan, source, images.skipped, left_out)
 
 
-def _measure_samples(args: argparse.Namespace, engine: "Engine") -> _Measured:
+def _measure_samples(args: argparse.Namespace, engine: "Engine", kept: "KeptLines") -> _Measured:
     """The samples of a URL, whose points or truth stand for the scan."""
     from mono_depth_ros.datasets.open_dataset import open_dataset
     from mono_depth_ros.evaluation.sample_history import SampleHistory, known_history
@@ -171,7 +212,7 @@ def _measure_samples(args: argparse.Namespace, engine: "Engine") -> _Measured:
     history = known_history(chain.from_iterable(drives))
     plan = _plan(args, args.max_age_s if history.has_past else 0.0, history.has_poses)
     images = SampleHistory(history.samples, plan.ages_s(), args.scan == "truth", args.limit)
-    curve = _with_progress(images, engine, plan, expected)
+    curve = _with_progress(images, engine, plan, expected, kept)
     left_out = {}
     if plan.max_age_s == 0:
         left_out = {"age_carried, age_as_is": history.reason or "--max-age-s 0"}
@@ -195,17 +236,25 @@ def _plan(args: argparse.Namespace, max_age_s: float, carries: bool) -> "FadingP
 
 
 def _with_progress(
-    images: "Iterable[FadingInput]", engine: "Engine", plan: "FadingPlan", expected: int
+    images: "Iterable[FadingInput]", engine: "Engine", plan: "FadingPlan", expected: int, kept: "KeptLines"
 ) -> "DropoutCurve":
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from mono_depth_ros.evaluation.dropout_curve import measure_dropout_curve
+    from mono_depth_ros.evaluation.dropout_curve import image_curve_from_dict, measure_dropout_curve
 
+    done = tuple(image_curve_from_dict(image) for image in kept.done)
     values = sum(len(sweep.values) for sweep in plan.sweeps())
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as progress:
         # At most so many: the first images of a drive have no old scans.
-        task = progress.add_task("scoring", total=expected * values or None)
-        return measure_dropout_curve(images, engine, plan, lambda: progress.advance(task))
+        task = progress.add_task("scoring", total=expected * values or None, completed=len(done) * values)
+        return measure_dropout_curve(
+            islice(images, len(done), None),
+            engine,
+            plan,
+            lambda: progress.advance(task),
+            done=done,
+            on_image=lambda image: kept.add(image.to_dict()),
+        )
 
 
 def _protocol(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:

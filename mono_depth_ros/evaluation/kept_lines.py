@@ -20,6 +20,7 @@ class KeptLines:
         key: as JSON can hold it.
 
     Attributes:
+        path: of the file.
         done: the results of earlier runs, up to the first line that is not whole.
 
     Raises:
@@ -27,7 +28,7 @@ class KeptLines:
     """
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
-        self._path = path
+        self.path = path
         first = json.dumps({"version": _VERSION, **key}, sort_keys=True)
         self.done: tuple[dict[str, Any], ...] = _read(path, first)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,20 +37,24 @@ class KeptLines:
         beside.write_text("".join(line + "\n" for line in (first, *map(json.dumps, self.done))), encoding="utf-8")
         os.replace(beside, path)
         self._file = path.open("a", encoding="utf-8")
+        self._added = False
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Keeps one more. Raises OSError."""
+        self._added = True
         self._file.write(json.dumps(result) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        """Leaves the file for the next run."""
+        """Leaves the file for the next run, if there is anything in it."""
         self._file.close()
+        if not self.done and not self._added and self.path.is_file():
+            self.path.unlink()
 
     def remove(self) -> None:
         """When everything is done. Raises OSError."""
-        self.close()
-        self._path.unlink()
+        self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 def begins_with(path: Path, key: Mapping[str, Any]) -> bool:

@@ -53,7 +53,7 @@ def test_a_model_that_points_make_worse_is_warned_of(run, tmp_path, capsys, monk
         """Right without points, and so far off with them that anchoring cannot repair it."""
 
         def __init__(self, model_dir, providers):
-            self.contract = load_contract(model_dir)
+            self.contract, self.provider = load_contract(model_dir), "stand-in"
 
         def infer(self, rgb, points_bvu, points_depth_m):
             return np.full(rgb.shape[:3], 1e5 if len(points_depth_m) else 9.5, np.float32)
@@ -84,6 +84,34 @@ def test_a_url_has_its_samples_points_as_scan_and_says_what_it_lacks(run, tmp_pa
     beams = {point["value"]: point["metrics"] for point in content["sweeps"]["beams"]["points"]}
     assert beams[16]["nearest"]["abs_rel"] == pytest.approx(0.0, abs=1e-4)
     assert "no sweep of age_carried, age_as_is" in capsys.readouterr().out
+
+
+def test_an_interrupted_curve_goes_on_where_it_stopped(run, tmp_path, monkeypatch, capsys):
+    from mono_depth_ros.inference.engine import OnnxEngine
+
+    assert run("--limit", "2") == 0
+    whole = (tmp_path / "out" / "dropout_curve.csv").read_text()
+    (tmp_path / "out" / "dropout_curve.csv").unlink()
+    infer, ran = OnnxEngine.infer, []
+
+    def counted(self, *arrays):
+        ran.append(1)
+        if len(ran) > stop_after:
+            raise KeyboardInterrupt
+        return infer(self, *arrays)
+
+    monkeypatch.setattr(OnnxEngine, "infer", counted)
+    stop_after = 60  # in the middle of the second image
+    assert run("--limit", "2") == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    partial = tmp_path / "out.partial.jsonl"
+    _key, *kept = partial.read_text().splitlines()
+    assert len(kept) == 1 and not (tmp_path / "out" / "dropout_curve.csv").exists()
+    stop_after = 10_000
+    assert run("--limit", "2") == 0
+    assert "goes on after 1 images" in capsys.readouterr().err
+    assert (tmp_path / "out" / "dropout_curve.csv").read_text() == whole
+    assert not partial.exists()
 
 
 def test_several_drives_make_one_curve(run, tmp_path):
@@ -117,4 +145,4 @@ def test_errors_are_told_in_one_line(run, capsys, tmp_path):
     assert "beams: expected 0 or one of" in capsys.readouterr().err
     assert run("--max-age-s", "3") == 1
     assert "a scan 3 s before it, got none" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out*"))
