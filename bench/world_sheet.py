@@ -28,8 +28,8 @@ Image = npt.NDArray[np.uint8]
 # seed and time in s of each row
 _ROWS: dict[str, tuple[tuple[int, float], ...]] = {
     STREET: ((3, 2.0), (5, 4.0), (12, 3.0), (21, 5.0), (33, 1.0)),
-    INDOOR: ((1, 2.0), (3, 4.0), (6, 3.0), (12, 5.0), (23, 2.0), (31, 4.0)),
-    CHAOS: ((2, 1.0), (4, 2.0), (7, 3.0)),
+    INDOOR: ((1, 1.0), (4, 7.0), (6, 1.0), (8, 7.0), (12, 7.0), (13, 1.0)),
+    CHAOS: ((1, 5.0), (3, 5.0), (4, 3.0)),
 }
 _RANGE_M = {STREET: (1.5, 60.0), INDOOR: (0.4, 12.0), CHAOS: (0.4, 60.0)}
 _COLUMNS = ("image", "depth", "labels", "LiDAR, 16 beams")
