@@ -101,7 +101,7 @@ def picture_name(image: ImageScore) -> str:
     """A file name that no name of a sample can lead out of its folder.
 
     >>> picture_name(ImageScore("../a b", "cam", 7, 0, {}, {}, {}, {}))
-    'a_b_d9cac80b.jpg'
+    'a_b_8c91127f.jpg'
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", image.name).strip("_")[-60:]
     unique = zlib.crc32(f"{image.camera_name}\n{image.name}\n{image.stamp_ns}".encode())
