@@ -15,8 +15,9 @@ from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform
-from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
+from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
+from mono_depth_ros.messages.lens import Lens
 from mono_depth_ros.messages.odometry import decode_odometry, decode_speed
 from mono_depth_ros.messages.rectification import Rectifier
 from mono_depth_ros.messages.stamps import stamp_ns_of
@@ -89,8 +90,6 @@ class SnapshotFeed:
         options: extrinsics and the like.
 
     Attributes:
-        distorted: whether a camera_info of raw images had distortion, which without `rectify` is not modelled.
-        rectifier: of the newest camera_info; None where images are passed on as they are.
         motion: poses and speeds of the newest seconds.
         smeared_scans: scans with times per point for which odometry was missing; their points are taken as they are.
     """
@@ -107,13 +106,21 @@ class SnapshotFeed:
         self._base_frame = ""
         self._placed: tuple[str, str, str] | None = None
         self._depth_camera: PinholeCamera | None = None
-        self._info_key: tuple[object, ...] | None = None
+        self._lens = Lens(topics.rectified, options.rectify)
         self._timed_scans: deque[_TimedScan] = deque(maxlen=_MAX_TIMED_SCANS)
         self._T_camera_lidar: dict[str, RigidTransform] = {}
-        self.distorted = False
-        self.rectifier: Rectifier | None = None
         self.motion = CameraMotion()
         self.smeared_scans = 0
+
+    @property
+    def distorted(self) -> bool:
+        """Whether a camera_info of raw images had distortion, which without `rectify` is not modelled."""
+        return self._lens.distorted
+
+    @property
+    def rectifier(self) -> Rectifier | None:
+        """Of the newest camera_info; None where images are passed on as they are."""
+        return self._lens.rectifier
 
     def sensor_of(self, topic: str) -> str:
         """The name under which the buffer reports this topic; "image" for the image."""
@@ -164,15 +171,7 @@ class SnapshotFeed:
             self._buffer.add_points(scan.stamp_ns, self._brought_to_stamp(scan), scan.lidar_frame)
 
     def _camera(self, decoded: Any, stamp_ns: int) -> None:
-        distorted = not self._topics.rectified and has_distortion(decoded)
-        self.distorted = self.distorted or distorted
-        camera = camera_from_info(decoded, self._topics.rectified)
-        key = (camera, str(decoded.distortion_model), tuple(float(number) for number in decoded.d))
-        if self._options.rectify and distorted and key != self._info_key:
-            self.rectifier, self._info_key = Rectifier(decoded), key
-        elif not distorted:
-            self.rectifier, self._info_key = None, None
-        self._buffer.add_camera(stamp_ns, camera)
+        self._buffer.add_camera(stamp_ns, self._lens.update(decoded))
 
     def _points(self, decoded: Any, message_type: str, stamp_ns: int) -> None:
         points = decode_points(decoded, message_type, self._depth_camera, self._options.time_field)

@@ -45,6 +45,7 @@ class TwistMessage(Protocol):
     """The attributes of geometry_msgs/Twist that are read here."""
 
     linear: VectorMessage
+    angular: VectorMessage
 
 
 class TwistWithCovarianceMessage(Protocol):
@@ -75,6 +76,14 @@ class OdometryReading:
     speed_mps: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TwistReading:
+    """Velocity of a body in its own axes: float64 [3] in m/s, float64 [3] in rad/s, all finite."""
+
+    linear_mps: NDArray[np.float64]
+    angular_radps: NDArray[np.float64]
+
+
 def decode_odometry(msg: OdometryMessage) -> OdometryReading:
     """Pose of the child frame in the header's frame, and speed from the twist.
 
@@ -95,6 +104,18 @@ def decode_speed(twist: TwistMessage) -> float:
     if not np.isfinite(speed_mps):
         raise DataError(f"twist: expected a finite linear velocity, got {_vector(twist.linear).tolist()}")
     return speed_mps
+
+
+def decode_twist(twist: TwistMessage) -> TwistReading:
+    """Both parts of a twist.
+
+    Raises:
+        DataError: a number is not finite.
+    """
+    reading = TwistReading(_vector(twist.linear), _vector(twist.angular))
+    if not np.isfinite([reading.linear_mps, reading.angular_radps]).all():
+        raise DataError(f"twist: expected finite velocities, got {reading.linear_mps} and {reading.angular_radps}")
+    return reading
 
 
 def decode_transform(transform: TransformMessage) -> NDArray[np.float64]:
