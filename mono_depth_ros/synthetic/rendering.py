@@ -151,10 +151,7 @@ def render(
     if not 1 <= samples <= len(_SUBPIXEL):
         raise ConfigError(f"samples: expected 1..{len(_SUBPIXEL)}, got {samples}")
     posed = world.at(time_s)
-    windows = visible_windows(posed, camera, T_world_camera, distortion)
-    nearest = nearest_depth_m(posed, T_world_camera)
-    middle = (posed.centre_world_m - T_world_camera[:3, 3]) @ T_world_camera[:3, 2]
-    windows[posed.radius_m() * max(camera.fx_px, camera.fy_px) < 0.5 * middle] = 0  # smaller than a pixel
+    windows, nearest = _culling(posed, camera, T_world_camera, distortion)
     rotation = T_world_camera[:3, :3].astype(np.float32)
     colour = np.zeros((3, camera.height_px, camera.width_px), dtype=np.float32)
     reached: npt.NDArray[np.bool_] | None = None
@@ -182,6 +179,16 @@ def render(
     points = T_world_camera[:3, 3].astype(np.float32)[:, None, None] + rays * np.nan_to_num(depth)
     pixels = np.moveaxis(image * 255.0 + 0.5, 0, 2).astype(np.uint8)
     return Rendering(pixels, depth.astype(np.float32), first.solid, semantic_labels(world, first.solid, points))
+
+
+def _culling(
+    posed: PosedWorld, camera: PinholeCamera, T_world_camera: Float64, distortion: Distortion | None
+) -> tuple[npt.NDArray[np.int64], Float64]:
+    """Windows and nearest depths for `cast_grid`; what is smaller than a pixel is left out."""
+    windows = visible_windows(posed, camera, T_world_camera, distortion)
+    middle = (posed.centre_world_m - T_world_camera[:3, 3]) @ T_world_camera[:3, 2]
+    windows[posed.radius_m() * max(camera.fx_px, camera.fy_px) < 0.5 * middle] = 0
+    return windows, nearest_depth_m(posed, T_world_camera)
 
 
 def _uneven(colour: Float32) -> npt.NDArray[np.bool_]:

@@ -133,16 +133,16 @@ def ground(rng: Rng, style: StreetStyle, path: RoadPath, light: Light) -> Solid:
         side_streets_x_m=style.side_streets_x_m,
         side_half_width_m=style.side_half_width_m,
         zebra=bool(rng.uniform() < 0.7),
-        wear=float(rng.uniform(0.0, 1.0)),
+        wear=float(rng.uniform(0.2, 1.0)),
         snow=light.snow_cover,
     )
     wet = light.rain > 0 or rng.uniform() < 0.06
     look = Material(
         rgb=asphalt,
         blotch_rgb=(asphalt[0] * 0.7, asphalt[1] * 0.7, asphalt[2] * 0.7),
-        frequency=float(rng.uniform(0.15, 0.5)),
+        frequency=float(rng.uniform(0.2, 0.8)),
         octaves=10,  # down to grains of some millimetres
-        roughness=float(rng.uniform(0.1, 0.4)),
+        roughness=float(rng.uniform(0.15, 0.7)),
         pattern=Pattern.GROUND,
         seed=int(rng.integers(0, 10_000)),
         ground=paint,
