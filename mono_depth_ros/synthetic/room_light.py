@@ -76,6 +76,8 @@ def room_shade(
             strength, towards = lamp_strength(lamp, points)
             slope = np.maximum(_dot(facing, towards), 0.0)
             if not known and lamp.shadows:
+                # what looks away is not reached: at an outline, the next sample may see another surface
+                seen[row, here] = slope > 0.0
                 turned = np.flatnonzero(slope * strength > 0.01)
                 lifted = points[:, turned] + np.float32(0.01) * facing[:, turned]
                 seen[row, here[turned]] = unshadowed(posed, casters, lifted, np.asarray(lamp.position_m))

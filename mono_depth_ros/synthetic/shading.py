@@ -143,7 +143,7 @@ def _shade_points(
         surface = _snowed(light, surface, points, normal, np.array([g is None for g in table.grounds])[index])
     towards, soft = _shadow_direction(light)
     if reached is None:
-        stopped = _stopped(posed, points, normal, distance / stretch, towards)
+        stopped = _stopped(posed, points, normal, distance / stretch, towards, away=not soft)
     sun = ~stopped if reached is None else reached[0]
     ambient = _column(light.ambient_rgb) * ((0.75 + 0.25 * normal[2]) * (0.55 + 0.45 * sun if soft else 1.0))
     haze = 1.0 - np.exp(-distance / np.float32(light.haze_m))
@@ -184,11 +184,14 @@ def _shadow_direction(light: Light) -> tuple[Float64, bool]:
 
 
 def _stopped(
-    posed: PosedWorld, points: Float32, normal: Float32, depth: Float32, towards: Float64
+    posed: PosedWorld, points: Float32, normal: Float32, depth: Float32, towards: Float64, away: bool
 ) -> npt.NDArray[np.bool_]:
-    """Which points [N] something hides from a light; those that look away from it are not asked."""
+    """Which points [N] something hides from a light; those that look away from it are not asked, and are `away`.
+
+    The sun lights none of those; but at an outline the next sample may see another surface, which it must not light.
+    """
     facing = np.flatnonzero(towards.astype(np.float32) @ normal > 0.0)
-    stopped = np.zeros(points.shape[1], dtype=bool)
+    stopped = np.full(points.shape[1], away)
     lifted = points[:, facing] + normal[:, facing] * (0.02 + 0.002 * depth[facing])
     stopped[facing] = ~lit(posed, lifted, towards)
     return stopped

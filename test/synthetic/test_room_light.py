@@ -101,6 +101,24 @@ def test_samples_after_the_first_reuse_its_shadows() -> None:
     assert ((unshaded - one) > 40).mean() > 0.005  # the table's shadow on the floor
 
 
+def test_what_looks_away_from_a_lamp_is_not_reached_by_it() -> None:
+    """Else a second sample that sees another surface at an outline's pixel would be lit through the first."""
+    at = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]], np.float32).T
+    normals = np.concatenate([UP, -UP], axis=1)
+    shade = room_shade((_room(LAMP),), EMPTY, np.zeros(1, bool), at, normals, normals, None)
+    assert shade.reached.tolist() == [[True, False]]
+
+
+def test_the_sun_does_not_leak_into_a_closed_room_at_outlines() -> None:
+    table = np.eye(4)
+    table[:3, 3] = (2.0, 0.0, -1.5)
+    solids = (Solid(Shape.BOX, np.eye(4), (5, 5, 3), GREY), Solid(Shape.BOX, table, (0.6, 0.6, 0.3), GREY))
+    room = RoomLight((-5.1, -5.1, -3.1), (5.1, 5.1, 3.1), 0.1, (0.0, 0.0, 0.0))
+    world = World(solids, Light(sun_direction=(0.6, 0.0, 0.8), sun_rgb=(3.0, 3.0, 3.0), rooms=(room,)))
+    camera, pose = PinholeCamera(64, 48, 30.0, 30.0, 31.5, 23.5), camera_pose(np.zeros(3), 0.0, 0.5, 0.0)
+    assert render(world, camera, pose, samples=4).image_rgb.max() == 0
+
+
 def test_rooms_and_lamps_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="radius_m"):
         Lamp((0, 0, 0), (1, 1, 1), radius_m=0.0)
