@@ -115,7 +115,7 @@ def test_the_sun_does_not_leak_into_a_closed_room_at_outlines() -> None:
     solids = (Solid(Shape.BOX, np.eye(4), (5, 5, 3), GREY), Solid(Shape.BOX, table, (0.6, 0.6, 0.3), GREY))
     room = RoomLight((-5.1, -5.1, -3.1), (5.1, 5.1, 3.1), 0.1, (0.0, 0.0, 0.0))
     world = World(solids, Light(sun_direction=(0.6, 0.0, 0.8), sun_rgb=(3.0, 3.0, 3.0), rooms=(room,)))
-    camera, pose = PinholeCamera(64, 48, 30.0, 30.0, 31.5, 23.5), camera_pose(np.zeros(3), 0.0, 0.5, 0.0)
+    camera, pose = PinholeCamera(64, 48, 30.0, 30.0, 31.5, 23.5), camera_pose(np.zeros(3), 0.2, 0.5, 0.1)
     assert render(world, camera, pose, samples=4).image_rgb.max() == 0
 
 
