@@ -72,6 +72,12 @@ class MinimumError:
     warped: Tensor
 
 
+def window_mean(x: Tensor) -> Tensor:
+    """Mean of every 3x3 window, [B, C, H, W] -> [B, C, H - 2, W - 2]; on CPUs several times faster than avg_pool2d."""
+    rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) * (1.0 / 9.0)
+
+
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of 3x3 windows, edges reflected, biased variance.
 
@@ -84,10 +90,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """
     # Measured from the middle of the range: E[x^2] - E[x]^2 then loses fewer digits, and its value is the same.
     a, b = (functional.pad(at_least_float32(image) - _MIDDLE, (1, 1, 1, 1), mode="reflect") for image in (a, b))
-    mean_a, mean_b = functional.avg_pool2d(a, 3, 1), functional.avg_pool2d(b, 3, 1)
-    variance_a = functional.avg_pool2d(a * a, 3, 1) - mean_a * mean_a
-    variance_b = functional.avg_pool2d(b * b, 3, 1) - mean_b * mean_b
-    covariance = functional.avg_pool2d(a * b, 3, 1) - mean_a * mean_b
+    mean_a, mean_b = window_mean(a), window_mean(b)
+    variance_a = window_mean(a * a) - mean_a * mean_a
+    variance_b = window_mean(b * b) - mean_b * mean_b
+    covariance = window_mean(a * b) - mean_a * mean_b
     mean_a, mean_b = mean_a + _MIDDLE, mean_b + _MIDDLE
     above = (2 * mean_a * mean_b + C1) * (2 * covariance + C2)
     return above / ((mean_a * mean_a + mean_b * mean_b + C1) * (variance_a + variance_b + C2))
@@ -171,6 +177,7 @@ def photometric_loss(
     context_rgb: tuple[Tensor, ...],
     valid: tuple[Tensor, ...],
     options: PhotometricOptions,
+    unwarped_errors: tuple[Tensor, ...] | None = None,
 ) -> tuple[Tensor, MinimumError]:
     """The objective of one output scale, at the size of the target image.
 
@@ -180,6 +187,7 @@ def photometric_loss(
         context_rgb: the same per neighbour, as it is; looked at for the auto-mask only.
         valid: bool [B, 1, H, W] per neighbour, `SynthesizedView.valid`.
         options: choices.
+        unwarped_errors: `photometric_error` of target and contexts, where it was computed before, for another scale.
 
     Returns:
         float [B], mean over the counted pixels, 0 where there are none; and the map behind it, with mean over
@@ -189,7 +197,9 @@ def photometric_loss(
     errors = tuple(photometric_error(target_rgb, image, options.ssim_weight) for image in warped_rgb)
     unwarped: tuple[Tensor, ...] = ()
     if options.automask:
-        unwarped = tuple(photometric_error(target_rgb, image, options.ssim_weight) for image in context_rgb)
+        unwarped = unwarped_errors or tuple(
+            photometric_error(target_rgb, image, options.ssim_weight) for image in context_rgb
+        )
     if options.clip_deviations > 0:
         errors = tuple(clipped(e, m, options.clip_deviations) for e, m in zip(errors, usable, strict=True))
         unwarped = tuple(clipped(e, torch.ones_like(e).bool(), options.clip_deviations) for e in unwarped)

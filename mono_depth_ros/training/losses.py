@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from mono_depth_ros.objectives.camera_height import camera_height_loss
 from mono_depth_ros.objectives.feature_consistency import feature_consistency
-from mono_depth_ros.objectives.photometric import photometric_loss
+from mono_depth_ros.objectives.photometric import photometric_error, photometric_loss
 from mono_depth_ros.objectives.pose import pose_matrix
 from mono_depth_ros.objectives.reprojected import reprojected_distance_loss
 from mono_depth_ros.objectives.smoothness import smoothness_over_scales
@@ -82,6 +82,7 @@ def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: Train
     if outputs.poses is not None and config.video.velocity.used:
         value = travelled_distance_loss(motions, tuple(clips.distance_m.unbind(1)))
         terms["velocity"] = value.mean(), config.video.velocity.at(share)
+    unwarped = _unwarped_errors(clips, config.video)
     objectives = config.objectives
     for suffix, inv_depths, mode, dense in (
         ("", outputs.predicted, objectives.prediction_weight, objectives.prediction),
@@ -89,7 +90,7 @@ def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: Train
     ):
         if inv_depths is None:
             continue
-        found = _of_depth(inv_depths, batch, clips, motions, config.video, share, dense)
+        found = _of_depth(inv_depths, batch, clips, motions, unwarped, config.video, share, dense)
         terms |= {f"{name}{suffix}": (value, weight * mode.at(share)) for name, (value, weight) in found.items()}
     return terms
 
@@ -99,6 +100,7 @@ def _of_depth(
     batch: Batch,
     clips: ClipTensors,
     motions: tuple[Tensor, ...],
+    unwarped: tuple[Tensor, ...],
     video: VideoObjectives,
     share: float,
     dense: SupervisedWeights,
@@ -112,7 +114,7 @@ def _of_depth(
         terms[name] = value.mean(), schedule.at(share)
 
     if video.photometric.used:
-        add("photometric", video.photometric, _photometric(full, clips, motions, video))
+        add("photometric", video.photometric, _photometric(full, clips, motions, unwarped, video))
     if video.smoothness.used:
         add("smoothness", video.smoothness, smoothness_over_scales(full, clips.target_rgb))
     if video.supervised.used and video.supervised_loss == "log":
@@ -135,8 +137,21 @@ def _of_depth(
     return terms
 
 
+@torch.no_grad()
+def _unwarped_errors(clips: ClipTensors, video: VideoObjectives) -> tuple[Tensor, ...]:
+    """What the auto-mask compares with, the same for every scale and mode; empty without it."""
+    if not (video.photometric.used and video.appearance.automask):
+        return ()
+    contexts = clips.context_rgb.unbind(1)
+    return tuple(photometric_error(clips.target_rgb, context, video.appearance.ssim_weight) for context in contexts)
+
+
 def _photometric(
-    full: tuple[Tensor, ...], clips: ClipTensors, motions: tuple[Tensor, ...], video: VideoObjectives
+    full: tuple[Tensor, ...],
+    clips: ClipTensors,
+    motions: tuple[Tensor, ...],
+    unwarped: tuple[Tensor, ...],
+    video: VideoObjectives,
 ) -> Tensor:
     """Weighted mean over the scales, [B]."""
     contexts = tuple(clips.context_rgb.unbind(1))
@@ -154,9 +169,10 @@ def _photometric(
             contexts,
             tuple(view.valid for view in views),
             video.appearance,
+            unwarped,
         )
         total = total + weight * value
-    return total / sum(video.scales)
+    return total / sum(video.scales[: len(full)])
 
 
 def metric_depth(inv_depth: Tensor, focal: Tensor) -> Tensor:
