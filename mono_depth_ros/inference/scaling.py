@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
-from mono_depth_ros.geometry.ground_plane import GroundPlane, fit_ground_plane
+from mono_depth_ros.geometry.ground_plane import GroundPlane, GroundPolicy, fit_ground_plane
 from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.inference.pose_engine import PoseEstimator
@@ -33,6 +33,8 @@ from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
 
 _LONGEST_STEP_NS = 1_000_000_000
 _CLOUD_STRIDE = 3
+# A predicted ground that is steeper than roads and a braking body explain is a wrong prediction.
+_PREDICTED_GROUND = GroundPolicy(max_tilt_rad=float(np.deg2rad(7.0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,9 @@ class MetricScaler:
         measurements = [self._from_odometry(snapshot)]
         if predicted_m is not None and points is not None and ScaleSource.POINTS in self.policy.order:
             measurements.append(ratio_to_points(predicted_m, points, snapshot.stamp_ns))
-        if predicted_m is not None and due:
+        # A network that waits for its first ground to become metric is not kept waiting for the next look.
+        unknown = not self._model_is_metric and self._scale.applied is None
+        if predicted_m is not None and (due or unknown):
             measurements.append(self._from_height(snapshot, camera, predicted_m))
         found = [measurement for measurement in measurements if measurement is not None]
         self._scale, estimate = update_scale(self._scale, found, snapshot.stamp_ns, self._model_is_metric, self.policy)
@@ -145,7 +149,7 @@ class MetricScaler:
         if ScaleSource.HEIGHT not in self.policy.order or height_m is None or snapshot.T_base_camera is None:
             return None
         cloud = camera.unproject(predicted_m)[::_CLOUD_STRIDE, ::_CLOUD_STRIDE].reshape(-1, 3)
-        plane = fit_ground_plane(cloud, _up_in_camera(snapshot.T_base_camera))
+        plane = fit_ground_plane(cloud, _up_in_camera(snapshot.T_base_camera), _PREDICTED_GROUND)
         if not isinstance(plane, GroundPlane):
             return None
         return ratio_to_height(plane, height_m, snapshot.stamp_ns)
