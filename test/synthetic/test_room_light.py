@@ -110,13 +110,15 @@ def test_what_looks_away_from_a_lamp_is_not_reached_by_it() -> None:
 
 
 def test_the_sun_does_not_leak_into_a_closed_room_at_outlines() -> None:
-    table = np.eye(4)
+    table, dark = np.eye(4), Material((0.05, 0.05, 0.05), (0.05, 0.05, 0.05), roughness=0.0)
     table[:3, 3] = (2.0, 0.0, -1.5)
-    solids = (Solid(Shape.BOX, np.eye(4), (5, 5, 3), GREY), Solid(Shape.BOX, table, (0.6, 0.6, 0.3), GREY))
-    room = RoomLight((-5.1, -5.1, -3.1), (5.1, 5.1, 3.1), 0.1, (0.0, 0.0, 0.0))
+    solids = (Solid(Shape.BOX, np.eye(4), (5, 5, 3), GREY), Solid(Shape.BOX, table, (0.6, 0.6, 0.3), dark))
+    room = RoomLight((-5.1, -5.1, -3.1), (5.1, 5.1, 3.1), 0.1, (0.2, 0.2, 0.2))
     world = World(solids, Light(sun_direction=(0.6, 0.0, 0.8), sun_rgb=(3.0, 3.0, 3.0), rooms=(room,)))
     camera, pose = PinholeCamera(64, 48, 30.0, 30.0, 31.5, 23.5), camera_pose(np.zeros(3), 0.2, 0.5, 0.1)
-    assert render(world, camera, pose, samples=4).image_rgb.max() == 0
+    one, four = (int(render(world, camera, pose, samples=n).image_rgb.max()) for n in (1, 4))
+    assert four <= one + 1
+    assert one < 100  # ambient light alone
 
 
 def test_rooms_and_lamps_that_cannot_be_are_refused() -> None:
