@@ -67,7 +67,7 @@ class SyntheticSamples:
         folder: with this drive's frames.
 
     Raises:
-        ConfigError: no such sensor or camera.
+        ConfigError: no such sensor or camera, or a camera with a distorted lens.
     """
 
     def __init__(
@@ -85,6 +85,11 @@ class SyntheticSamples:
             raise ConfigError(f"camera: expected one of {', '.join(self._cameras)}, got {camera!r}")
         self._plan, self._points = plan, points
         self._view = 0 if camera is None else self._cameras.index(camera)
+        if plan.rigged()[self._view].distortion is not None:
+            raise ConfigError(
+                f"camera {self._cameras[self._view]}: expected a lens without distortion, got a distorted one; "
+                "record it with mono-depth simulate and open the bag, which is rectified as it is read"
+            )
         self._workers = workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         fingerprint = hashlib.sha256(plan.description().encode()).hexdigest()[:12]
         self.folder = (cache or default_cache()) / f"frames_{plan.world}_{plan.seed}_{fingerprint}"

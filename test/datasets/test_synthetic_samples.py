@@ -11,7 +11,9 @@ from mono_depth_ros.datasets.sample import prepare
 from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
 from mono_depth_ros.datasets.synthetic_samples import SyntheticSamples, default_cache
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.geometry.distortion import Distortion
 from mono_depth_ros.geometry.sparse_depth import project_points
+from mono_depth_ros.synthetic.camera_rig import CameraMount, pinhole
 
 STREET = "seed=7&seconds=0.4&rate=10&size=96x48&samples=1"
 
@@ -153,3 +155,9 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="expected a folder to write to"):
         opened(tmp_path / "file")[0]
+
+
+def test_a_distorted_lens_is_refused(tmp_path):
+    mount = CameraMount("bent", pinhole(96, 48, 81.0), (1.2, 0.0, 1.5), distortion=Distortion(k1=-0.2))
+    with pytest.raises(ConfigError, match=r"camera bent: expected a lens without distortion.*simulate"):
+        SyntheticSamples(SimulationPlan(7, seconds=0.1, cameras=(mount,)), cache=tmp_path)
