@@ -13,14 +13,16 @@ from functools import lru_cache
 import numpy as np
 
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.synthetic.random_camera import SET_POINT
 from mono_depth_ros.synthetic.world import Float64, World, lit
 
-_STEP_S = 0.1
+_STEP_S = 0.2
 _MEMORY = 4.0  # time constants that still count
+_ALBEDO = 0.11  # what streets reflect of the light, on average
 
 
 class AutoExposure:
-    """Brightness factor of a camera's pictures over time; 1 on average over a street in the sun."""
+    """Brightness factor of a camera's pictures over time, for worlds under the sky."""
 
     def __init__(
         self, world: World, T_world_camera: Callable[[float], Float64], lag_s: float = 0.7, strength: float = 0.8
@@ -52,7 +54,8 @@ class AutoExposure:
         levels = np.log([self._level(int(now - step)) for step in steps])
         after = np.log(self._level(now + 1))
         moved = levels + share * (np.concatenate([[after], levels[:-1]]) - levels)
-        return float(np.exp(self._strength * (np.log(self._usual()) - (weight * moved).sum() / weight.sum())))
+        seen = self._strength * (weight * moved).sum() / weight.sum() + (1.0 - self._strength) * np.log(self._usual())
+        return float(SET_POINT / _ALBEDO * np.exp(-seen))
 
     def _usual(self) -> float:
         """Level of a level surface half in the sun."""

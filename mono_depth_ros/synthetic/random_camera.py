@@ -14,6 +14,8 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 Float64 = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
+SET_POINT = 0.11  # linear brightness that automatic exposure brings the middle of a picture to
+
 # columns: camera x (right), y (down), z (forward) in a body frame with x forward, y left, z up
 _R_body_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
@@ -70,7 +72,7 @@ def random_camera_pose(rng: Rng, ground_m: Float64, heading_rad: float, ranges: 
 
 
 def random_photometry(
-    rng: Rng, image_rgb: npt.NDArray[np.uint8], noise_rng: Rng | None = None
+    rng: Rng, image_rgb: npt.NDArray[np.uint8], noise_rng: Rng | None = None, exposed: bool = False
 ) -> npt.NDArray[np.uint8]:
     """What a random lens and sensor make of a picture: vignetting, exposure, blur, shot and read noise.
 
@@ -78,6 +80,7 @@ def random_photometry(
         rng: source of randomness; the same state gives the same lens and sensor.
         image_rgb: uint8 [H, W, 3].
         noise_rng: where the noise comes from, when it shall differ between images of one sensor; None takes `rng`.
+        exposed: the picture was rendered with an exposure of its own (`AutoExposure`), which is kept.
 
     Returns:
         uint8 [H, W, 3].
@@ -87,12 +90,14 @@ def random_photometry(
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     radius2 = ((u / width - 0.5) ** 2 + (v / height - 0.5) ** 2) * 2.0
     linear *= (1.0 - rng.uniform(0.0, 0.5) * radius2)[..., None]
-    linear *= 1.0 + 3.0 * linear**4  # what is nearly white in the rendering was brighter still
     # auto-exposure brings the middle of the picture near a set point, and often misses it: skies burn out
-    grey = linear.mean(axis=2)
-    level = float(np.exp(np.log(grey + 1e-3).mean())) + 1e-3
-    wanted = float(np.exp(rng.normal(np.log(0.11), 0.45)))
-    linear *= np.float32(np.clip((wanted / level) ** rng.uniform(0.6, 1.0), 0.15, 6.0))
+    wanted, eager = SET_POINT * float(np.exp(rng.normal(0.0, 0.45))), float(rng.uniform(0.6, 1.0))
+    if exposed:
+        linear *= np.float32(wanted / SET_POINT)
+    else:
+        linear *= 1.0 + 3.0 * linear**4  # what is nearly white in the rendering was brighter still
+        level = float(np.exp(np.log(linear.mean(axis=2) + 1e-3).mean())) + 1e-3
+        linear *= np.float32(np.clip((wanted / level) ** eager, 0.15, 6.0))
     linear *= np.exp(rng.normal(0.0, 0.06, 3)).astype(np.float32)  # white balance
     if rng.uniform() < 0.4:
         linear = cv2.GaussianBlur(linear, (0, 0), sigmaX=float(rng.uniform(0.25, 0.9)))

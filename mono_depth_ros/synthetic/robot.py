@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion
 from mono_depth_ros.synthetic.camera_rig import CameraMount, check_rig
 from mono_depth_ros.synthetic.course import Course
+from mono_depth_ros.synthetic.exposure import AutoExposure
 from mono_depth_ros.synthetic.failures import CalibrationBump
 from mono_depth_ros.synthetic.lidar import LidarModel, LidarScan, scan
 from mono_depth_ros.synthetic.odometry import OdometryModel, WheelOdometry
@@ -148,6 +150,12 @@ class SyntheticDrive:
         self.course, self.sensors, self.rate_hz = course, sensors, rate_hz
         self._seed, self._samples, self._bumps = seed, samples, bumps
         self._odometry = WheelOdometry(course, sensors.odometry, rate_hz, seed)
+        # in rooms and under street lamps every picture is exposed for itself
+        self._exposures = {
+            mount.name: AutoExposure(course.world, partial(self.T_world_sensor, mount.name))
+            for mount in sensors.cameras
+            if not course.world.light.rooms
+        }
 
     def mounts(self) -> dict[str, Float64]:
         """T_base_sensor float64 [4, 4] of every sensor that has a frame, as calibration knows it."""
@@ -187,12 +195,16 @@ class SyntheticDrive:
     def _view(self, number: int, index: int, time_s: float) -> CameraView:
         mount, world = self.sensors.cameras[number], self.course.world
         T_world_camera = self.T_world_sensor(mount.name, time_s)
-        view = render(world, mount.camera, T_world_camera, time_s, self._samples, distortion=mount.distortion)
+        exposure = self._exposures.get(mount.name)
+        gain = 1.0 if exposure is None else exposure.gain(time_s)
+        view = render(
+            world, mount.camera, T_world_camera, time_s, self._samples, distortion=mount.distortion, exposure=gain
+        )
         look = np.random.default_rng([self._seed, 5, number])  # one sensor: the same lens and gains in every frame
         noise = np.random.default_rng([self._seed, 6, number, index])
         return CameraView(
             name=mount.name,
-            image_rgb=random_photometry(look, view.image_rgb, noise),
+            image_rgb=random_photometry(look, view.image_rgb, noise, exposed=exposure is not None),
             camera=mount.camera,
             distortion=mount.distortion,
             T_base_camera=mount.T_base_camera(),

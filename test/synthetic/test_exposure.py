@@ -49,7 +49,7 @@ def test_exposure_has_no_jumps_and_does_not_depend_on_the_order_of_asking() -> N
 
 def test_fixed_exposure_is_fixed_and_the_picture_follows_the_factor() -> None:
     fixed = AutoExposure(_tunnel(), _pose, strength=0.0)
-    assert [fixed.gain(t) for t in (0.0, 5.0, 9.0)] == [1.0, 1.0, 1.0]
+    assert fixed.gain(5.0) == pytest.approx(fixed.gain(0.0)) == pytest.approx(fixed.gain(9.0))
     camera = PinholeCamera(32, 24, 20.0, 20.0, 15.5, 11.5)
     one, half = (render(_tunnel(), camera, _pose(0.0), exposure=factor).image_rgb[-1] for factor in (1.0, 0.5))
     np.testing.assert_allclose((half / 255.0) ** 2.2, 0.5 * (one / 255.0) ** 2.2, atol=0.01)
