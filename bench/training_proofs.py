@@ -69,10 +69,10 @@ def runs() -> list[Run]:
         few = f"drive.beams={beams if beams < 64 else 0}"
         found.append(Run("b", f"reprojected_{beams}", "semi_supervised", (few,)))
         found.append(Run("b", f"l1_{beams}", "semi_supervised", (few, "video.reprojected=0", "video.supervised=1")))
-    # a joint step decodes twice; a step of one mode costs about two thirds of it (bench/training_speed.py)
+    # a joint step costs as much as 1.9 of prediction or 1.5 of completion (bench/training_speed.py)
     found += [
         Run("c", "joint", "joint"),
-        Run("c", "prediction_only", "joint", ("modes=prediction",), 1.5),
+        Run("c", "prediction_only", "joint", ("modes=prediction",), 1.9),
         Run("c", "completion_only", "joint", ("modes=completion",), 1.5),
     ]
     return found
@@ -215,7 +215,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="a run ends after so many, whatever its steps")
     parser.add_argument("--validate-steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
-    parser.add_argument("--precision", default="32-true", help="or bf16-mixed (default: %(default)s)")
+    parser.add_argument("--precision", default="bf16-mixed", help="or 32-true (default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="more overrides for every run")
     parser.add_argument("--bags", nargs="+", type=Path, help="drives with /truth/depth, the last for validation")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each simulated drive (default: %(default)s)")
