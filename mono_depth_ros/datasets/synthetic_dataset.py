@@ -30,7 +30,7 @@ from mono_depth_ros.synthetic.rendering import Rendering, render
 from mono_depth_ros.synthetic.street import random_street
 from mono_depth_ros.synthetic.world import Float64, World
 
-GENERATOR_VERSION = 2  # raise it when the worlds change: old caches are then rendered anew
+GENERATOR_VERSION = 3  # raise it when the worlds change: old caches are then rendered anew
 _TRAIN, _VAL = 0, 1
 _INDOOR_M = (0.15, 1.7)  # camera heights in buildings
 
