@@ -2,23 +2,27 @@
 """What the lidar memory gains while a LiDAR loses scans, and what it costs.
 
     python bench/lidar_memory.py BAG --points /lidar/points_4beam --truth /lidar/points [--lost 0.5]
+    python bench/lidar_memory.py BAG --points /lidar/points_4beam --truth /lidar/points --ages 0 0.2 0.4 0.8 1.2
 
 Scans are lost at random, the same for all ways. Each image is scored on the dense scan at its stamp, without the
-pixels of the points that the image would have had without any loss.
+pixels of the points that the image would have had without any loss. With --ages, every scan comes late by each age in
+turn.
 """
 
 import argparse
 import time
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mono_depth_ros.datasets.bag_topics import find_topics
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.datasets.snapshot_feed import SnapshotFeed
-from mono_depth_ros.evaluation.metrics import depth_metrics, mean_metrics
+from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 from mono_depth_ros.inference.engine import OnnxEngine
@@ -32,16 +36,23 @@ MAX_DEPTH_M = 80.0
 
 
 def snapshots(
-    bag: Rosbag2Reader, points: str, lost: float, policy: BufferPolicy, took_s: list[float]
+    bag: Rosbag2Reader, points: str, lost: float, policy: BufferPolicy, took_s: list[float], late_s: float = 0.0
 ) -> Iterator[SensorSnapshot]:
-    """Every image with what the robot would know; `lost` of the scans do not arrive."""
+    """Every image with what the robot would know; `lost` of the scans do not arrive, the others late."""
     topics = find_topics(bag.types, None, points, None)
     buffer = SnapshotBuffer(policy)
     feed = SnapshotFeed(bag, topics, buffer)
     random = np.random.default_rng(1)
+    held: deque[BagMessage] = deque()
     for message in bag.messages(topics.names()):
-        if message.topic == topics.points and random.random() < lost:
-            continue
+        while held and held[0].log_stamp_ns + late_s * 1e9 <= message.log_stamp_ns:
+            feed.put(held.popleft())
+        if message.topic == topics.points:
+            if random.random() >= lost:
+                held.append(message)
+            if late_s > 0 or not held:
+                continue
+            message = held.popleft()
         image = feed.put(message)
         if image is None:
             continue
@@ -69,6 +80,44 @@ def dense_truth(bag: Rosbag2Reader, truth: str, points: str) -> dict[int, DepthM
     return truths
 
 
+@dataclass(frozen=True)
+class Scored:
+    """One way over the whole drive."""
+
+    metrics: DepthMetrics
+    images: int
+    completed: int
+    points: float
+    snapshot_ms: float
+
+    def line(self, name: str) -> str:
+        """For the table."""
+        return (
+            f"{name:28} {self.metrics.abs_rel:.3f}   {self.metrics.rmse:5.2f}   {self.images:4d}    "
+            f"{self.completed:4d}      {self.points:6.0f}    {self.snapshot_ms:.1f}"
+        )
+
+
+def score(
+    engine: OnnxEngine, truth: dict[int, DepthMap], known: Iterator[SensorSnapshot], took_s: list[float]
+) -> Scored:
+    """The pipeline on every image that has truth."""
+    pipeline, found = DepthPipeline(engine), []
+    completed = points = 0
+    for snapshot in known:
+        result = pipeline.step(snapshot)
+        if snapshot.stamp_ns not in truth or isinstance(result, NoSnapshot):
+            continue
+        truth_m = truth[snapshot.stamp_ns]
+        scored = np.isfinite(truth_m)
+        size = (truth_m.shape[1], truth_m.shape[0])
+        depth_m = cv2.resize(np.nan_to_num(result.depth_m, nan=MAX_DEPTH_M), size)
+        found.append(depth_metrics(np.clip(depth_m[scored], 0.5, MAX_DEPTH_M), truth_m[scored]))
+        completed += result.mode.name == "COMPLETION"
+        points += result.points_used
+    return Scored(mean_metrics(found), len(found), completed, points / len(found), 1e3 * float(np.median(took_s)))
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,40 +125,26 @@ def main() -> None:
     parser.add_argument("--points", required=True)
     parser.add_argument("--truth", required=True)
     parser.add_argument("--lost", type=float, default=0.5)
+    parser.add_argument("--ages", type=float, nargs="+", default=[])
     parser.add_argument("--model", default="street_tiny")
     parser.add_argument("--memory-s", type=float, default=MemoryPolicy().memory_s)
     args = parser.parse_args()
-    engine = OnnxEngine(model_path(args.model))
+    engine, memory = OnnxEngine(model_path(args.model)), MemoryPolicy(memory_s=args.memory_s)
+    ways: list[tuple[str, float, float, MemoryPolicy | None]] = [("prediction", 1.0, 0.0, None)]
+    for age_s in args.ages:
+        ways += [(f"{age_s:g} s late, no memory", 0.0, age_s, None), (f"{age_s:g} s late, memory", 0.0, age_s, memory)]
+    for lost in () if args.ages else (0.0, args.lost):
+        ways += [(f"{lost:.0%} lost, no memory", lost, 0.0, None), (f"{lost:.0%} lost, memory", lost, 0.0, memory)]
     with Rosbag2Reader(args.bag) as bag:
         truth = dense_truth(bag, args.truth, args.points)
-        memory = MemoryPolicy(memory_s=args.memory_s)
-        ways = (
-            ("no loss, no memory", 0.0, None),
-            ("no loss, memory", 0.0, memory),
-            (f"{args.lost:.0%} lost, no memory", args.lost, None),
-            (f"{args.lost:.0%} lost, memory", args.lost, memory),
-            ("prediction", 1.0, None),
-        )
-        print(f"{'way':24} AbsRel  RMSE m  images  completed  points  snapshot ms")
-        for name, lost, kept in ways:
-            pipeline, found, took_s = DepthPipeline(engine), [], []
-            completed = points = 0
-            for snapshot in snapshots(bag, args.points, lost, BufferPolicy(memory=kept), took_s):
-                result = pipeline.step(snapshot)
-                if snapshot.stamp_ns not in truth or isinstance(result, NoSnapshot):
-                    continue
-                truth_m = truth[snapshot.stamp_ns]
-                scored = np.isfinite(truth_m)
-                size = (truth_m.shape[1], truth_m.shape[0])
-                depth_m = cv2.resize(np.nan_to_num(result.depth_m, nan=MAX_DEPTH_M), size)
-                found.append(depth_metrics(np.clip(depth_m[scored], 0.5, MAX_DEPTH_M), truth_m[scored]))
-                completed += result.mode.name == "COMPLETION"
-                points += result.points_used
-            mean = mean_metrics(found)
-            print(
-                f"{name:24} {mean.abs_rel:.3f}   {mean.rmse:5.2f}   {len(found):4d}    {completed:4d}      "
-                f"{points / len(found):6.0f}    {1e3 * float(np.median(took_s)):.1f}"
-            )
+        # Every age is scored on the same images: those that the latest scan has had time to come to.
+        first_ns = min(truth) + round(max(args.ages, default=0.0) * 1e9)
+        truth = {stamp_ns: depth_m for stamp_ns, depth_m in truth.items() if stamp_ns >= first_ns}
+        print(f"{'way':28} AbsRel  RMSE m  images  completed  points  snapshot ms")
+        for name, lost, late_s, kept in ways:
+            took_s: list[float] = []
+            known = snapshots(bag, args.points, lost, BufferPolicy(memory=kept), took_s, late_s)
+            print(score(engine, truth, known, took_s).line(name), flush=True)
 
 
 if __name__ == "__main__":
