@@ -44,6 +44,7 @@ FILES: dict[str, set[str]] = {"training/export.py": {"inference"}, "__init__.py"
 ROS = {
     "rclpy", "rcl_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs",
     "rosgraph_msgs", "sensor_msgs", "std_msgs", "tf2_msgs", "tf2_ros", "cv_bridge", "sensor_msgs_py",
+    "diagnostic_updater",
 }  # fmt: skip
 # Layer -> third-party packages that it may import at the head of a file.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -59,7 +60,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "objectives": {"torch"},
     "evaluation": {"numpy", "cv2"},
     "training": {"numpy", "cv2", "torch", "lightning", "yaml"},
-    "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py"}),
+    "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py", "diagnostic_updater"}),
     "cli": {"numpy", "rich"},
 }
 # Layer or file -> third-party packages that it may import only where they are used, since they may be absent.
@@ -68,7 +69,7 @@ AT_POINT_OF_USE: dict[str, set[str]] = {
     "datasets": {"rosbags", "yaml", "PIL", "h5py"},
     "evaluation": {"matplotlib", "scipy", "rich"},
     "training": {"onnx", "onnxruntime", "rich"},
-    "ros": {"tf2_ros", "cv_bridge", "sensor_msgs_py"},
+    "ros": {"tf2_ros", "cv_bridge", "sensor_msgs_py", "diagnostic_updater"},
     "cli": {"numpy", "cv2", "rich", "rosbags", "rclpy", "torch", "yaml", "matplotlib"},
 }
 

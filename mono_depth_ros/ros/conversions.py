@@ -4,6 +4,7 @@
 import array
 import importlib.util
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorState
 from mono_depth_ros.ros.image_worker import ImageCounts
 from mono_depth_ros.ros.output_view import Cloud
+from mono_depth_ros.ros.qos_health import NO_EVENTS, QosCounts
 
 _STATES = {
     SensorState.OK: SensorHealth.OK,
@@ -36,14 +38,16 @@ class StatusFacts:
     """What a status message says beside the result.
 
     Attributes:
-        image_report: health of the image topic.
+        reports: health of every input, the image's own first.
+        qos: events of every input.
         counts: what became of the images.
         stage_s: durations of all stages, in order: (name, seconds).
         latency_s: from arrival of the image to now.
         model_name, provider: what runs.
     """
 
-    image_report: SensorReport
+    reports: tuple[SensorReport, ...]
+    qos: Mapping[str, QosCounts]
     counts: ImageCounts
     stage_s: tuple[tuple[str, float], ...]
     latency_s: float
@@ -134,7 +138,7 @@ def status_message(outcome: DepthResult | NoSnapshot, header: Header, facts: Sta
         scale_sigma=math.nan,
         scale_source="none",
         scale_age_s=math.nan,
-        sensors=[sensor_health(report) for report in (facts.image_report, *outcome.sensors)],
+        sensors=[sensor_health(report, facts.qos.get(report.name, NO_EVENTS)) for report in facts.reports],
         stage_names=[name for name, _ in facts.stage_s],
         stage_times_s=[seconds for _, seconds in facts.stage_s],
         latency_s=facts.latency_s,
@@ -142,6 +146,7 @@ def status_message(outcome: DepthResult | NoSnapshot, header: Header, facts: Sta
         images_processed=facts.counts.processed,
         images_dropped=facts.counts.dropped,
         images_rejected=facts.counts.rejected,
+        images_idle=facts.counts.idle,
         model_name=facts.model_name,
         provider=facts.provider,
     )
@@ -154,21 +159,28 @@ def status_message(outcome: DepthResult | NoSnapshot, header: Header, facts: Sta
         status.scale_source = outcome.scale.source.value
         status.scale_age_s = float(outcome.scale.age_s)
         status.points_used = outcome.points_used
+        status.calibration_suspect = outcome.calibration.suspect
+        status.calibration_reason = outcome.calibration.reason
     return status
 
 
-def sensor_health(report: SensorReport) -> SensorHealth:
+def sensor_health(report: SensorReport, qos: QosCounts = NO_EVENTS) -> SensorHealth:
     """One input's line of a status message."""
     return SensorHealth(
         name=report.name,
         state=_STATES[report.state],
         age_s=math.nan if report.age_s is None else float(report.age_s),
         rate_hz=float(report.rate_hz),
+        jitter_s=float(report.jitter_s),
+        used_share=float(report.used_share),
         used=report.used,
         reason=report.reason,
         received=report.received,
         rejected=report.rejected,
         last_error=report.last_error,
+        lost=qos.lost,
+        deadlines_missed=qos.deadlines_missed,
+        incompatible_qos=qos.incompatible,
     )
 
 

@@ -130,6 +130,8 @@ def _node_command(model_dir: Path, frame: DriveFrame) -> list[str]:
     T_camera_lidar = invert_rigid(T_base_camera) @ frame.lidar.T_base_lidar
     parameters = {
         "model": str(model_dir.resolve()),
+        # The first image may come before the node has found who listens to its depth.
+        "keep_warm": "true",
         "extrinsics.T_camera_lidar": pose_numbers(T_camera_lidar),
         "extrinsics.T_base_camera": pose_numbers(T_base_camera),
     }

@@ -2,35 +2,38 @@
 """What depth_node listens to. The callbacks only store: small messages in the snapshot buffer, images at the worker."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
-from rclpy.event_handler import (
-    QoSMessageLostInfo,
-    QoSRequestedIncompatibleQoSInfo,
-    SubscriptionEventCallbacks,
-)
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
 
 from mono_depth_ros.errors import MonoDepthError
-from mono_depth_ros.messages.camera_info import camera_from_info
-from mono_depth_ros.messages.odometry import decode_odometry
-from mono_depth_ros.messages.point_clouds import decode_xyz
+from mono_depth_ros.messages.sensor_intake import SensorIntake
 from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN, SPARSE_DEPTH
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 from mono_depth_ros.ros.image_health import ImageHealth
 from mono_depth_ros.ros.image_worker import ImageWorker, ReceivedImage
-from mono_depth_ros.ros.parameters import DepthNodeConfig
+from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.problem_log import ProblemLog
+from mono_depth_ros.ros.qos_health import QosHealth
 from mono_depth_ros.ros.topic_names import camera_topics
 
-# Frames of points that are told apart; a driver that invents a new one per message must not fill the memory.
-MAX_LIDAR_FRAMES = 16
-_DEPTHS = {"image": 5, "camera_info": 10, "points": 5, "odom": 50}
+_DEPTHS = {"image": 5, "camera_info": 10, POINTS: 5, SCAN: 5, SPARSE_DEPTH: 5, RANGE: 20, "odometry": 50, "twist": 50}
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+    QoSPolicyKind.DEADLINE,
+)
 
 
 class InputStream(Protocol):
@@ -40,6 +43,10 @@ class InputStream(Protocol):
     worker: ImageWorker
     images: ImageHealth
     config: DepthNodeConfig
+    intake: SensorIntake
+    qos: QosHealth
+
+    def wanted(self) -> bool: ...
 
 
 class DepthInputs:
@@ -49,37 +56,45 @@ class DepthInputs:
         node: owns the subscriptions.
         stream: takes the messages.
         problems: is told of what cannot be used.
-
-    Attributes:
-        lidar_frames: frames in which points arrived.
-        base_frame: child frame of the odometry; empty before the first.
+        prefix: before the names of what belongs to the camera (image, camera_info, sparse_depth); those of the
+            robot's other sensors stay as they are.
     """
 
-    def __init__(self, node: Node, stream: InputStream, problems: ProblemLog) -> None:
+    def __init__(self, node: Node, stream: InputStream, problems: ProblemLog, prefix: str = "") -> None:
         self._node = node
-        self._buffer = stream.buffer
-        self._worker = stream.worker
-        self._images = stream.images
+        self._stream = stream
         self._problems = problems
-        self._rectified = stream.config.rectified
-        transport = stream.config.image_transport
-        self.lidar_frames: set[str] = set()
-        self.base_frame = ""
+        config, intake = stream.config, stream.intake
         topics = camera_topics(
-            node.resolve_topic_name, lambda name: node.resolve_topic_name(name, only_expand=True), transport
+            node.resolve_topic_name,
+            lambda name: node.resolve_topic_name(name, only_expand=True),
+            config.image_transport,
+            prefix,
         )
-        image_type = CompressedImage if transport == "compressed" else Image
+        image_type = CompressedImage if config.image_transport == "compressed" else Image
+        compressed_depth = config.sparse_depth_transport == "compressedDepth"
+        depth_topic = f"{prefix}sparse_depth" + ("/compressedDepth" if compressed_depth else "")
+        sources: dict[str, tuple[Any, str, Callable[[Any], None]]] = {
+            POINTS: (PointCloud2, "points", intake.put_points),
+            SCAN: (LaserScan, "scan", intake.put_scan),
+            SPARSE_DEPTH: (CompressedImage if compressed_depth else Image, depth_topic, intake.put_sparse_depth),
+            RANGE: (Range, "range", intake.put_range),
+        }
         self._subscriptions = [
             self._subscribe("image", image_type, topics.image, self._store_image),
-            self._subscribe("camera_info", CameraInfo, topics.camera_info, self._store_camera),
-            self._subscribe("points", PointCloud2, "points", self._store_points),
-            self._subscribe("odom", Odometry, "odom", self._store_odometry),
+            self._store("camera_info", CameraInfo, topics.camera_info, intake.put_camera_info),
+            self._store("odometry", Odometry, "odom", intake.put_odometry),
+            self._store("twist", TwistStamped, "twist", intake.put_twist),
         ]
-        self._points_topic = node.resolve_topic_name("points")
+        self._point_topics = {}
+        for source in config.point_sources:
+            message_type, topic, put = sources[source]
+            self._subscriptions.append(self._store(source, message_type, topic, put))
+            self._point_topics[source] = node.resolve_topic_name(topic)
 
-    def points_expected(self) -> bool:
-        """Whether somebody publishes points now, so that holding an image for them makes sense."""
-        return int(self._node.count_publishers(self._points_topic)) > 0
+    def expected_sources(self) -> list[str]:
+        """The sources of points that somebody publishes now, so that holding an image for them makes sense."""
+        return [source for source, topic in self._point_topics.items() if self._node.count_publishers(topic) > 0]
 
     def destroy(self) -> None:
         """Ends the subscriptions."""
@@ -87,68 +102,50 @@ class DepthInputs:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _subscribe(self, name: str, message_type: Any, topic: str, callback: Any) -> Subscription:
+    def _store(self, sensor: str, message_type: Any, topic: str, put: Callable[[Any], None]) -> Subscription:
+        """Subscribes a small message, which is decoded at once."""
+
+        def store(message: Any) -> None:
+            try:
+                put(message)
+            except MonoDepthError as error:
+                self._stream.buffer.reject(sensor, str(error))
+                self._problems.report(sensor, str(error))
+                return
+            self._stream.worker.wake()
+
+        return self._subscribe(sensor, message_type, topic, store)
+
+    def _subscribe(self, sensor: str, message_type: Any, topic: str, callback: Callable[[Any], None]) -> Subscription:
         """Best effort by default, so that it matches every publisher; every policy can be overridden by parameter."""
-        return self._node.create_subscription(
-            message_type,
-            topic,
-            callback,
-            QoSProfile(depth=_DEPTHS[name], reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda event: self._report_incompatible(name, topic, event),
-                message_lost=lambda event: self._report_lost(name, topic, event),
-            ),
-        )
+        qos = self._stream.qos
+
+        def create(events: SubscriptionEventCallbacks) -> Subscription:
+            return self._node.create_subscription(
+                message_type,
+                topic,
+                callback,
+                QoSProfile(depth=_DEPTHS[sensor], reliability=ReliabilityPolicy.BEST_EFFORT),
+                qos_overriding_options=QoSOverridingOptions(policy_kinds=_OVERRIDABLE),
+                event_callbacks=events,
+            )
+
+        try:
+            return create(
+                SubscriptionEventCallbacks(
+                    incompatible_qos=lambda event: qos.incompatible(sensor, topic, event),
+                    message_lost=lambda event: qos.lost(sensor, topic, event),
+                    deadline=lambda event: qos.deadline_missed(sensor, topic, event),
+                )
+            )
+        except UnsupportedEventTypeError:
+            # A middleware that does not tell.
+            return create(SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def _store_image(self, message: Image | CompressedImage) -> None:
         stamp_ns = stamp_ns_of(message.header.stamp)
-        self._images.image_arrived(stamp_ns)
-        self._worker.offer(ReceivedImage(message, stamp_ns, time.monotonic()))
-
-    def _store_camera(self, message: CameraInfo) -> None:
-        try:
-            camera = camera_from_info(message, self._rectified)
-            self._buffer.add_camera(stamp_ns_of(message.header.stamp), camera)
-        except MonoDepthError as error:
-            self._refuse("camera_info", error)
-
-    def _store_points(self, message: PointCloud2) -> None:
-        frame = message.header.frame_id
-        try:
-            self._buffer.add_points(stamp_ns_of(message.header.stamp), decode_xyz(message), frame)
-        except MonoDepthError as error:
-            self._refuse("points", error)
-            return
-        if frame not in self.lidar_frames and len(self.lidar_frames) < MAX_LIDAR_FRAMES:
-            # A new set, since the worker may be walking through the old one.
-            self.lidar_frames = self.lidar_frames | {frame}
-        self._worker.wake()
-
-    def _store_odometry(self, message: Odometry) -> None:
-        try:
-            reading = decode_odometry(message)
-            self._buffer.add_odometry(stamp_ns_of(message.header.stamp), reading.T_odom_base, reading.speed_mps)
-        except MonoDepthError as error:
-            self._refuse("odometry", error)
-            return
-        self.base_frame = message.child_frame_id
-
-    def _refuse(self, sensor: str, error: MonoDepthError) -> None:
-        self._buffer.reject(sensor, str(error))
-        self._problems.report(sensor, str(error))
-
-    def _report_incompatible(self, name: str, topic: str, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        self._problems.report(
-            name,
-            f"incompatible_qos: a publisher of {topic} offers another {policy} than we ask for, nothing comes from it; "
-            f"set qos_overrides.{topic}.subscription.{str(policy).split('_', 1)[0].lower()}",
-        )
-
-    def _report_lost(self, name: str, topic: str, event: QoSMessageLostInfo) -> None:
-        self._problems.report(
-            name,
-            f"message_lost: the middleware lost {event.total_count} messages of {topic} so far; for large messages use "
-            "config/fastdds_large_messages.xml on the publisher's side, or make this subscription reliable",
-        )
+        self._stream.images.image_arrived(stamp_ns)
+        if self._stream.wanted():
+            self._stream.worker.offer(ReceivedImage(message, stamp_ns, time.monotonic()))
+        else:
+            self._stream.worker.skip()

@@ -8,24 +8,26 @@ import traceback
 from collections.abc import Callable, Sequence
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from std_msgs.msg import Header
 
-from mono_depth_ros.errors import MonoDepthError
+from mono_depth_ros.errors import ConfigError, MonoDepthError
 from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.inference.pose_engine import PoseEngine
+from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.ros.depth_inputs import DepthInputs
 from mono_depth_ros.ros.depth_outputs import DepthOutputs
 from mono_depth_ros.ros.depth_stream import DepthStream
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
+from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
 from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTransforms, TransformSource
-from mono_depth_ros.ros.parameters import DepthNodeConfig, DepthNodeParameters
+from mono_depth_ros.ros.node_config import DepthNodeConfig
+from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
 from mono_depth_ros.share import model_path
 
@@ -82,7 +84,7 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self._problems = ProblemLog(self.get_logger().warning)
         self._settings = DepthNodeParameters(self, lambda: self._stream is None, self._parameters_changed)
         self._diagnostics = Diagnostics(self.get_fully_qualified_name())
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics_publisher = DiagnosticsPublisher(self)
         # Steady time, so that a paused bag does not stop the diagnostics.
         self._diagnostics_timer = self.create_timer(
             self.get_parameter("diagnostics.period_s").value,
@@ -110,7 +112,9 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads)
         engine.warm_up()
         self.get_logger().info(f"model {engine.contract.name!r} runs on {engine.provider} {engine.provider_note}")
-        self._stream = DepthStream(engine, config, self._make_extrinsics(config), DepthOutputs(self), self._problems)
+        pose = _open_pose_model(config, engine)
+        extrinsics = self._make_extrinsics(config)
+        self._stream = DepthStream(engine, config, extrinsics, DepthOutputs(self), self._problems, pose)
         return super().on_configure(state)
 
     @_logged
@@ -162,7 +166,12 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
                 self._tf = TfTransforms(self)
             return self._tf
 
-        return CameraExtrinsics(lidar=source(config.T_camera_lidar), base=source(config.T_base_camera))
+        points = {
+            POINTS: source(config.T_camera_lidar),
+            SCAN: source(config.T_camera_scan),
+            RANGE: source(config.T_camera_range),
+        }
+        return CameraExtrinsics(points, source(config.T_base_camera))
 
     def _stop(self) -> None:
         stream = self._stream
@@ -181,8 +190,9 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self._stream = None
 
     def _parameters_changed(self) -> None:
-        if self._stream is not None:
-            self._stream.config = self._settings.config()
+        stream = self._stream
+        if stream is not None:
+            stream.config = self._settings.config()
 
     def _clock_jumped(self, jump: TimeJump) -> None:
         if self._stream is not None:
@@ -190,20 +200,20 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             self._stream.time_jumped()
 
     def _publish_diagnostics(self) -> None:
-        message = self._diagnostics.message(self._health())
-        message.header = Header(stamp=self.get_clock().now().to_msg())
-        self._diagnostics_publisher.publish(message)
+        self._diagnostics_publisher.publish(self._diagnostics.message(self._health()))
 
     def _health(self) -> NodeHealth:
         stream = self._stream
         lifecycle = self._state_machine.current_state[1]
+        unknown = self._settings.unknown
         if stream is None:
-            return NodeHealth(lifecycle=lifecycle, failure=self.failure)
+            return NodeHealth(lifecycle=lifecycle, failure=self.failure, unknown_parameters=unknown)
         latest = stream.latest
+        reports = (stream.images.report(), *stream.reports[1:])
         return NodeHealth(
             lifecycle=lifecycle,
             failure=self.failure,
-            reports=(stream.images.report(), *(latest.sensors if latest else ())),
+            reports=reports,
             images_silent_s=stream.images.silent_s(),
             counts=stream.worker.counts(),
             mode=latest.mode.name if isinstance(latest, DepthResult) else "NONE" if latest else "",
@@ -211,8 +221,31 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             model_name=stream.engine.contract.name,
             provider=stream.engine.provider,
             provider_note=stream.engine.provider_note,
-            missing_transforms=stream.missing_transforms,
+            transform_problems=stream.transform_problems,
+            transform_changes=stream.extrinsics.changes,
+            last_transform_change=stream.extrinsics.last_change,
+            unknown_parameters=unknown,
+            calibration_reason=latest.calibration.reason if isinstance(latest, DepthResult) else "",
+            qos={report.name: stream.qos.counts(report.name) for report in reports},
         )
+
+
+def _open_pose_model(config: DepthNodeConfig, engine: OnnxEngine) -> PoseEngine | None:
+    """The pose network, if one is named.
+
+    Raises:
+        ConfigError: if it was trained together with another depth model, so that its metres are others.
+        ModelContractError: if it cannot be opened.
+    """
+    if not config.pose_model:
+        return None
+    pose = PoseEngine(model_path(config.pose_model), config.providers, config.intra_op_threads)
+    if pose.contract.depth_model != engine.contract.name:
+        raise ConfigError(
+            f"pose_model: expected the one of depth model {engine.contract.name!r}, got that of "
+            f"{pose.contract.depth_model!r}; its unit of length is another"
+        )
+    return pose
 
 
 def main(args: list[str] | None = None) -> int:

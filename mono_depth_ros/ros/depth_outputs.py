@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What depth_node publishes. Clouds and previews are made only while somebody listens."""
+"""What depth_node publishes. Each output is made only while somebody listens to it."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
 from mono_depth_ros.msg import DepthStatus
 from mono_depth_ros.ros.conversions import camera_info_message, cloud_message, image_message
+from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.output_view import OutputView, colour_depth, view_cloud
-from mono_depth_ros.ros.parameters import DepthNodeConfig
 
 
 class DepthOutputs:
@@ -22,21 +22,28 @@ class DepthOutputs:
 
     Args:
         node: owns the publishers.
+        prefix: before the names of the topics, such as "front/".
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str = "") -> None:
         self._node = node
-        self._depth = self._advertise(Image, "depth/image_rect")
-        self._camera_info = self._advertise(CameraInfo, "depth/camera_info")
-        self._cloud = self._advertise(PointCloud2, "points_dense")
-        self._preview = self._advertise(Image, "depth/preview")
-        self._status = self._advertise(DepthStatus, "~/status")
+        self._depth = self._advertise(Image, f"{prefix}depth/image_rect")
+        self._camera_info = self._advertise(CameraInfo, f"{prefix}depth/camera_info")
+        self._cloud = self._advertise(PointCloud2, f"{prefix}points_dense")
+        self._preview = self._advertise(Image, f"{prefix}depth/preview")
+        self._status = self._advertise(DepthStatus, f"~/{prefix}status")
+        self._all = (self._depth, self._camera_info, self._cloud, self._preview, self._status)
+
+    def wanted(self) -> bool:
+        """Whether anybody listens to anything."""
+        return any(publisher.get_subscription_count() > 0 for publisher in self._all)
 
     def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig) -> None:
         """Publishes all that has the header of the image, but for the status."""
-        fields = depth_image_fields(view.depth_m, config.output_encoding)
-        self._camera_info.publish(camera_info_message(view.camera, header))
-        self._depth.publish(image_message(fields, header))
+        if self._camera_info.get_subscription_count() > 0:
+            self._camera_info.publish(camera_info_message(view.camera, header))
+        if self._depth.get_subscription_count() > 0:
+            self._depth.publish(image_message(depth_image_fields(view.depth_m, config.output_encoding), header))
         if self._cloud.get_subscription_count() > 0:
             self._cloud.publish(cloud_message(view_cloud(view, config.cloud_stride), header))
         if self._preview.get_subscription_count() > 0:
@@ -53,7 +60,7 @@ class DepthOutputs:
 
     def destroy(self) -> None:
         """Ends the publishers."""
-        for publisher in (self._depth, self._camera_info, self._cloud, self._preview, self._status):
+        for publisher in self._all:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _advertise(self, message_type: Any, topic: str) -> LifecyclePublisher:

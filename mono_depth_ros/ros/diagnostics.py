@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/diagnostics, a line per input and per output, written by hand: diagnostic_updater does not exist everywhere."""
+"""/diagnostics: a line for the node, for every input, for the calibration and for the depth."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 from mono_depth_ros.ros.image_worker import NO_IMAGES, ImageCounts
+from mono_depth_ros.ros.qos_health import NO_EVENTS, QosCounts
 
-# Depth can be made without these, so their absence is a fact and not a fault.
-_OPTIONAL = ("points", "odometry")
+# Depth cannot be made without these; the absence of the others is a fact and not a fault.
+_NEEDED = ("image", "camera_info")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +26,12 @@ class NodeHealth:
         counts: what became of the images.
         mode, reason: of the latest image; empty before the first.
         model_name, provider, provider_note: what runs, and why not what was asked for.
-        missing_transforms: what TF or the parameters do not say.
+        transform_problems: what TF or the parameters do not say, or say anew.
+        transform_changes: places of sensors that changed since the start.
+        last_transform_change: in words.
+        unknown_parameters: what is wrong with names that were given and do not exist.
+        calibration_reason: why the calibration is suspect; empty if it is not.
+        qos: events of every input.
     """
 
     lifecycle: str
@@ -37,7 +44,12 @@ class NodeHealth:
     model_name: str = ""
     provider: str = ""
     provider_note: str = ""
-    missing_transforms: tuple[str, ...] = ()
+    transform_problems: tuple[str, ...] = ()
+    transform_changes: int = 0
+    last_transform_change: str = ""
+    unknown_parameters: tuple[str, ...] = ()
+    calibration_reason: str = ""
+    qos: Mapping[str, QosCounts] = field(default_factory=dict)
 
 
 class Diagnostics:
@@ -52,15 +64,20 @@ class Diagnostics:
         self._node_name = node_name.lstrip("/")
         self._silence_s = silence_s
         self._rejected: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
+        self._changes = 0
         self._counts = NO_IMAGES
 
     def message(self, health: NodeHealth) -> DiagnosticArray:
-        """The node, every input, and the depth; the caller stamps it."""
+        """The node, every input, the calibration and the depth; the caller stamps it."""
         lines = [self._node_line(health)]
         lines += [self._input_line(report, health) for report in health.reports]
+        if health.reports:
+            lines.append(self._calibration_line(health))
         lines.append(self._depth_line(health))
         self._rejected = {report.name: report.rejected for report in health.reports}
-        self._counts = health.counts
+        self._lost = {name: counts.lost for name, counts in health.qos.items()}
+        self._changes, self._counts = health.transform_changes, health.counts
         return DiagnosticArray(status=lines)
 
     def _line(self, name: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
@@ -80,20 +97,28 @@ class Diagnostics:
         }
         if health.failure:
             return self._line("node", DiagnosticStatus.ERROR, health.failure, values)
-        if health.provider_note or health.missing_transforms:
-            message = "; ".join(part for part in (health.provider_note, *health.missing_transforms) if part)
+        changed = health.last_transform_change if health.transform_changes > self._changes else ""
+        parts = (health.provider_note, *health.transform_problems, changed, *health.unknown_parameters)
+        message = "; ".join(dict.fromkeys(part for part in parts if part))
+        if message:
             return self._line("node", DiagnosticStatus.WARN, message, values)
         return self._line("node", DiagnosticStatus.OK, health.lifecycle, values)
 
     def _input_line(self, report: SensorReport, health: NodeHealth) -> DiagnosticStatus:
+        qos = health.qos.get(report.name, NO_EVENTS)
         values: dict[str, object] = {
             "rate_hz": f"{report.rate_hz:.2f}",
+            "jitter_s": f"{report.jitter_s:.4f}",
             "age_s": "unknown" if report.age_s is None else f"{report.age_s:.3f}",
             "used": report.used,
+            "used_share": f"{report.used_share:.2f}",
             "reason": report.reason,
             "received": report.received,
             "rejected": report.rejected,
             "last_error": report.last_error,
+            "lost": qos.lost,
+            "deadlines_missed": qos.deadlines_missed,
+            "incompatible_qos": qos.incompatible,
         }
         level, message = _level_of(report), f"{report.state.value}: {report.reason}"
         if report.name == "image" and health.lifecycle == "active":
@@ -103,7 +128,18 @@ class Diagnostics:
         newly_rejected = report.rejected - self._rejected.get(report.name, 0)
         if newly_rejected > 0 and level == DiagnosticStatus.OK:
             level, message = DiagnosticStatus.WARN, f"{newly_rejected} rejected: {report.last_error}"
+        newly_lost = qos.lost - self._lost.get(report.name, 0)
+        if newly_lost > 0 and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, f"message_lost: the middleware lost {newly_lost} messages"
+        if qos.incompatible and report.state is not SensorState.OK:
+            level = DiagnosticStatus.WARN
+            message = f"incompatible_qos: {qos.incompatible} publishers cannot be heard; see the log"
         return self._line(report.name, level, message, values)
+
+    def _calibration_line(self, health: NodeHealth) -> DiagnosticStatus:
+        level = DiagnosticStatus.WARN if health.calibration_reason else DiagnosticStatus.OK
+        message = f"calibration_suspect: {health.calibration_reason}" if health.calibration_reason else "unsuspected"
+        return self._line("calibration", level, message, {"transform_changes": health.transform_changes})
 
     def _depth_line(self, health: NodeHealth) -> DiagnosticStatus:
         counts = health.counts
@@ -114,6 +150,7 @@ class Diagnostics:
             "images_processed": counts.processed,
             "images_dropped": counts.dropped,
             "images_rejected": counts.rejected,
+            "images_idle": counts.idle,
         }
         dropped = counts.dropped - self._counts.dropped
         received = counts.received - self._counts.received
@@ -122,6 +159,8 @@ class Diagnostics:
         if dropped > 0:
             message = f"{dropped} of {received} images dropped: the model is slower than the camera"
             return self._line("depth", DiagnosticStatus.WARN, message, values)
+        if counts.idle > self._counts.idle:
+            return self._line("depth", DiagnosticStatus.OK, "idle: nobody listens to any output", values)
         message = f"{health.mode}: {health.reason}" if health.mode else "no image yet"
         return self._line("depth", DiagnosticStatus.OK, message, values)
 
@@ -130,5 +169,5 @@ def _level_of(report: SensorReport) -> bytes:
     if report.state is SensorState.OK:
         return bytes(DiagnosticStatus.OK)
     if report.state is SensorState.ABSENT:
-        return bytes(DiagnosticStatus.OK if report.name in _OPTIONAL else DiagnosticStatus.WARN)
+        return bytes(DiagnosticStatus.WARN if report.name in _NEEDED else DiagnosticStatus.OK)
     return bytes(DiagnosticStatus.WARN if report.state is SensorState.STALE else DiagnosticStatus.ERROR)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the sensors sit: from parameters, or from TF. A failed look-up is a reason, never the identity."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,9 @@ from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.geometry.rigid import RigidTransform, rigid_from_quaternion
 from mono_depth_ros.messages.odometry import decode_transform
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
+
+# Metres, and elements of a rotation matrix: less is rounding of a publisher.
+_SAME_PLACE = 1e-4
 
 
 class TransformSource(Protocol):
@@ -69,7 +73,7 @@ class TfTransforms:
         if self._buffer is None:
             raise FrameError(
                 f"no_tf2_ros: expected tf2_ros to place {frame_b!r} in {frame_a!r}, it is not installed; set the "
-                "parameters extrinsics.T_camera_lidar and extrinsics.T_base_camera"
+                "parameters extrinsics.T_camera_lidar (_scan, _range) and extrinsics.T_base_camera"
             )
         from rclpy.time import Time
         from tf2_ros import TransformException
@@ -80,51 +84,105 @@ class TfTransforms:
         except (TransformException, DataError) as error:
             raise FrameError(
                 f"no_extrinsics: no transform from {frame_b!r} to {frame_a!r} in TF: {error}; publish it on /tf_static "
-                "or set the parameters extrinsics.T_camera_lidar and extrinsics.T_base_camera"
+                "or set the parameters extrinsics.T_camera_lidar (_scan, _range) and extrinsics.T_base_camera"
             ) from None
 
 
 class CameraExtrinsics:
-    """Looks the places of sensors up until they are known, once per camera frame and sensor frame.
+    """Looks the places of sensors up, once per camera frame and sensor frame until they are known, then now and then.
 
-    They count as fixed from then on; a camera on a moving mount needs another design.
+    A place that changes (a mount that is calibrated anew, or moves) is taken over and told.
 
     Args:
-        lidar: gives T_camera_lidar.
+        points: gives T_camera_sensor, by source of points.
         base: gives T_base_camera.
+        recheck_s: time between two looks at what is known.
+        clock: seconds that never jump back.
+
+    Attributes:
+        changes: places that changed so far.
+        last_change: in words; empty before the first.
     """
 
-    def __init__(self, lidar: TransformSource, base: TransformSource) -> None:
-        self._lidar = lidar
+    def __init__(
+        self,
+        points: Mapping[str, TransformSource],
+        base: TransformSource,
+        recheck_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._points = points
         self._base = base
-        self._known: set[tuple[str, str]] = set()
+        self._recheck_s = recheck_s
+        self._clock = clock
+        self._known: dict[tuple[str, str], RigidTransform] = {}
+        self._checked_s = clock()
+        self.changes = 0
+        self.last_change = ""
 
-    def update(self, buffer: SnapshotBuffer, camera_frame: str, lidar_frames: set[str], base_frame: str) -> list[str]:
+    def update(
+        self, buffer: SnapshotBuffer, camera_frame: str, frames: Collection[tuple[str, str]], base_frame: str
+    ) -> list[str]:
         """Tells the buffer what is known by now.
 
         Args:
             buffer: is told.
             camera_frame: optical frame of the image.
-            lidar_frames: frames in which points arrived.
-            base_frame: child frame of the odometry; empty before the first odometry.
+            frames: (source, frame) of the points that arrived.
+            base_frame: of the odometry or the twist; empty before the first.
 
         Returns:
-            A problem per transform that is still missing.
+            A problem per transform that is still missing, or has changed.
         """
+        now_s = self._clock()
+        recheck = now_s - self._checked_s >= self._recheck_s
+        if recheck:
+            self._checked_s = now_s
         problems = []
-        for lidar_frame in sorted(lidar_frames):
-            if (camera_frame, lidar_frame) in self._known:
-                continue
+        for source, frame in sorted(frames):
             try:
-                buffer.set_T_camera_lidar(lidar_frame, self._lidar.lookup(camera_frame, lidar_frame))
-                self._known.add((camera_frame, lidar_frame))
+                T_camera_sensor, problem = self._look(self._points[source], camera_frame, frame, recheck)
             except FrameError as error:
                 buffer.set_extrinsics_error(str(error))
                 problems.append(str(error))
-        if base_frame and (base_frame, camera_frame) not in self._known:
+                continue
+            if T_camera_sensor is not None:
+                buffer.set_T_camera_lidar(frame, T_camera_sensor)
+            problems += [problem] if problem else []
+        if base_frame:
             try:
-                buffer.set_T_base_camera(self._base.lookup(base_frame, camera_frame))
-                self._known.add((base_frame, camera_frame))
+                T_base_camera, problem = self._look(self._base, base_frame, camera_frame, recheck)
             except FrameError as error:
-                problems.append(str(error))
+                return [*problems, str(error)]
+            if T_base_camera is not None:
+                buffer.set_T_base_camera(T_base_camera)
+            problems += [problem] if problem else []
         return problems
+
+    def _look(
+        self, source: TransformSource, frame_a: str, frame_b: str, recheck: bool
+    ) -> tuple[RigidTransform | None, str]:
+        """T_a_b if it is new or changed, else None; and what is to be told."""
+        known = self._known.get((frame_a, frame_b))
+        if known is not None and not recheck:
+            return None, ""
+        try:
+            found = source.lookup(frame_a, frame_b)
+        except FrameError:
+            if known is not None:
+                return None, ""
+            raise
+        if known is not None and np.allclose(known, found, rtol=0.0, atol=_SAME_PLACE):
+            return None, ""
+        self._known[frame_a, frame_b] = found
+        if known is None:
+            return found, ""
+        self.changes += 1
+        moved_m = float(np.linalg.norm(found[:3, 3] - known[:3, 3]))
+        cosine = 0.5 * (float(np.trace(known[:3, :3].T @ found[:3, :3])) - 1.0)
+        turned_deg = float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
+        self.last_change = (
+            f"extrinsics_changed: {frame_b!r} in {frame_a!r} moved by {moved_m:.3f} m and turned by {turned_deg:.2f} "
+            "degrees"
+        )
+        return found, self.last_change

@@ -25,12 +25,16 @@ class ReceivedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """What became of the images since the start; ``received`` is the sum of the others and of those still in work."""
+    """What became of the images since the start; ``received`` is the sum of the others and of those still in work.
+
+    ``idle`` are those that nobody wanted depth of.
+    """
 
     received: int
     processed: int
     dropped: int
     rejected: int
+    idle: int = 0
 
 
 NO_IMAGES = ImageCounts(0, 0, 0, 0)
@@ -63,7 +67,7 @@ class ImageWorker:
         self._newest: ReceivedImage | None = None
         self._stopping = False
         self._events = 0
-        self._received = self._processed = self._dropped = self._rejected = 0
+        self._received = self._processed = self._dropped = self._rejected = self._idle = 0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -102,6 +106,12 @@ class ImageWorker:
                 self._newest = image
             self._notify()
 
+    def skip(self) -> None:
+        """Counts an image that nobody wants depth of."""
+        with self._changed:
+            self._received += 1
+            self._idle += 1
+
     def wake(self) -> None:
         """Says that something arrived for which an image may be held."""
         with self._changed:
@@ -110,7 +120,7 @@ class ImageWorker:
     def counts(self) -> ImageCounts:
         """The counters now."""
         with self._changed:
-            return ImageCounts(self._received, self._processed, self._dropped, self._rejected)
+            return ImageCounts(self._received, self._processed, self._dropped, self._rejected, self._idle)
 
     def _drop_newest(self) -> None:
         if self._newest is not None:

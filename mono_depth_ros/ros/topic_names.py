@@ -13,7 +13,9 @@ class CameraTopics:
     camera_info: str
 
 
-def camera_topics(resolve: Callable[[str], str], expand: Callable[[str], str], transport: str) -> CameraTopics:
+def camera_topics(
+    resolve: Callable[[str], str], expand: Callable[[str], str], transport: str, prefix: str = ""
+) -> CameraTopics:
     """Topics of the camera, by the conventions of image_transport, which has no Python.
 
     ``image:=/front/image_raw`` alone gives ``/front/image_raw/compressed`` for compressed images, and
@@ -23,16 +25,17 @@ def camera_topics(resolve: Callable[[str], str], expand: Callable[[str], str], t
         resolve: the full name of a topic with remappings (rclpy's ``resolve_topic_name``).
         expand: the full name without them.
         transport: "raw" or "compressed".
+        prefix: before both names, such as "front/".
 
     >>> remapped = {"image": "/front/image_raw"}
     >>> camera_topics(lambda name: remapped.get(name, "/" + name), lambda name: "/" + name, "compressed")
     CameraTopics(image='/front/image_raw/compressed', camera_info='/front/camera_info')
     """
-    image = resolve("image")
-    camera_info = resolve("camera_info")
-    if image != expand("image") and camera_info == expand("camera_info"):
+    image_name, info_name = f"{prefix}image", f"{prefix}camera_info"
+    image, camera_info = resolve(image_name), resolve(info_name)
+    if image != expand(image_name) and camera_info == expand(info_name):
         camera_info = image.rsplit("/", 1)[0] + "/camera_info"
     if transport == "compressed":
-        compressed = resolve("image/compressed")
-        image = compressed if compressed != expand("image/compressed") else image + "/compressed"
+        compressed = resolve(f"{image_name}/compressed")
+        image = compressed if compressed != expand(f"{image_name}/compressed") else image + "/compressed"
     return CameraTopics(image, camera_info)

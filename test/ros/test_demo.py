@@ -13,16 +13,16 @@ pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make
 
 def test_the_demo_turns_the_dial_both_ways_and_reports_every_image(tmp_path, dial_model, domain, monkeypatch, capfd):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    arguments = ["--size", "96x64", "--seconds", "3", "--rate-hz", "5", "--lidar-gap", "1-2"]
+    arguments = ["--size", "96x64", "--seconds", "3", "--rate-hz", "5", "--lidar-gap", "1-2.4"]
     assert main(["demo", "--out", str(tmp_path), "--model", str(dial_model), *arguments]) == 0
     page = (tmp_path / "report.html").read_text()
     facts = dict(re.findall(r"<tr><td>([^<]+)</td><td>([^<]*)</td></tr>", page))
     assert facts["model"] == "closed_form"
     assert facts["images sent"] == "15"
     assert facts["depth images received"] == "15"
-    # Points of frame 4 are 0.2 s old at frame 5, which is fresh enough; at frame 7 they are not.
-    assert facts["first image without LiDAR"] in {"6", "7"}
-    assert facts["first image with LiDAR again"] == "10"
+    # Odometry carries the points of frame 4 for lidar.memory_s, one second, which ends with frame 9.
+    assert facts["first image without LiDAR"] in {"9", "10"}
+    assert facts["first image with LiDAR again"] == "12"
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.glob("*.partial"))
     assert "images sent 15, depth images received 15" in capfd.readouterr().out

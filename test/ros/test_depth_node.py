@@ -220,9 +220,9 @@ def test_a_simulated_clock_that_jumps_back_empties_the_history_and_the_node_goes
 
     set_clock(seconds + 5)
     assert completed(robot, 50).mode == DepthStatus.MODE_COMPLETION
-    scans = robot.node._stream.buffer._scans
-    assert len(scans) == 1
+    buffer = robot.node._stream.buffer
+    assert buffer.scan_count() == 1
     set_clock(seconds)
-    robot.wait(lambda: len(scans) == 0, "an empty history")
+    robot.wait(lambda: buffer.scan_count() == 0, "an empty history")
     assert play(robot, range(1), with_points=False)[0].mode == DepthStatus.MODE_PREDICTION
     assert completed(robot, 1).mode == DepthStatus.MODE_COMPLETION

@@ -101,7 +101,8 @@ def test_an_uncalibrated_camera_gives_no_depth_and_says_so(started):
 
 def sensor_count(robot: Robot, name: str) -> int:
     """Refused messages of an input so far."""
-    return robot.node._stream.buffer._logs[name]._rejected
+    buffer = robot.node._stream.buffer
+    return (buffer._points.log(name) if name == "points" else buffer._logs[name])._rejected
 
 
 def test_a_cloud_without_x_is_refused_and_one_with_nan_is_cleaned(started):
@@ -136,7 +137,7 @@ def test_a_truncated_image_is_refused_and_the_next_one_is_not(started):
 
 def test_an_image_of_another_size_than_its_calibration_gives_no_depth(started):
     started.publish("/camera_info", camera_info_of(0))
-    started.wait(lambda: started.node._stream.buffer._camera is not None, "the calibration")
+    started.wait(lambda: started.node._stream.buffer.camera() is not None, "the calibration")
     small = Image(
         header=header_of(0, "front_optical"),
         height=2,
@@ -168,7 +169,7 @@ def test_points_without_a_known_place_are_not_used_and_the_reason_is_told(robot,
     robot.advertise("/points", PointCloud2)
     robot.publish("/camera_info", camera_info_of(0))
     robot.publish("/points", cloud_of(0))
-    robot.wait(lambda: bool(robot.node._stream.buffer._scans), "the scan in the node")
+    robot.wait(lambda: robot.node._stream.buffer.scan_count() > 0, "the scan in the node")
     status = send_image(robot, 0)
     assert status.mode == DepthStatus.MODE_PREDICTION
     points = sensor(status, "points")
@@ -189,7 +190,7 @@ def test_an_exception_in_the_engine_costs_one_image(started, monkeypatch):
 
     monkeypatch.setattr(engine, "infer", fail_once)
     started.publish("/camera_info", camera_info_of(0))
-    started.wait(lambda: started.node._stream.buffer._camera is not None, "the calibration")
+    started.wait(lambda: started.node._stream.buffer.camera() is not None, "the calibration")
     started.publish("/image", image_of(0))
     started.wait(lambda: started.node._stream.worker.counts().rejected == 1, "the failure")
     prove_alive(started, 1)
@@ -206,7 +207,7 @@ def test_compressed_images_are_read_and_broken_ones_refused(robot, dial_model):
     robot.advertise("/image/compressed", CompressedImage)
     robot.advertise("/camera_info", CameraInfo)
     robot.publish("/camera_info", camera_info_of(0))
-    robot.wait(lambda: robot.node._stream.buffer._camera is not None, "the calibration")
+    robot.wait(lambda: robot.node._stream.buffer.camera() is not None, "the calibration")
     png = cv2.imencode(".png", picture())[1].tobytes()
     outcomes = []
     for frame, data in enumerate((png, png[: len(png) // 2], b"", png)):

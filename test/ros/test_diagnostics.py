@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import types
 
 import pytest
 
@@ -13,7 +15,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
+from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
 from mono_depth_ros.ros.image_worker import ImageCounts
+from mono_depth_ros.ros.qos_health import QosCounts
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -48,7 +52,7 @@ def changed(name: str, state: SensorState, rejected: int = 0) -> NodeHealth:
 
 def test_a_healthy_node_has_a_line_for_itself_for_every_input_and_for_the_depth():
     lines = levels(Diagnostics("/front/depth_node"), HEALTHY)
-    assert list(lines) == ["node", "image", "camera_info", "points", "odometry", "depth"]
+    assert list(lines) == ["node", "image", "camera_info", "points", "odometry", "calibration", "depth"]
     assert {level for level, _ in lines.values()} == {OK}
 
 
@@ -100,3 +104,76 @@ def test_a_failure_and_a_substitute_provider_are_told():
     assert levels(Diagnostics("/front/depth_node"), failed)["node"] == (ERROR, "configure failed: no model")
     slower = dataclasses.replace(HEALTHY, provider_note="asked for CUDA, runs CPU")
     assert levels(Diagnostics("/front/depth_node"), slower)["node"] == (WARN, "asked for CUDA, runs CPU")
+
+
+def test_a_suspect_calibration_warns_as_long_as_it_is():
+    diagnostics = Diagnostics("/front/depth_node")
+    suspect = dataclasses.replace(HEALTHY, calibration_reason="lidar_tilted: by 3 degrees")
+    for _ in range(2):
+        assert levels(diagnostics, suspect)["calibration"] == (WARN, "calibration_suspect: lidar_tilted: by 3 degrees")
+    assert levels(diagnostics, HEALTHY)["calibration"][0] == OK
+
+
+def test_a_place_that_changed_warns_once_and_an_unknown_parameter_for_ever():
+    diagnostics = Diagnostics("/front/depth_node")
+    moved = dataclasses.replace(HEALTHY, transform_changes=1, last_transform_change="extrinsics_changed: by 3 cm")
+    assert levels(diagnostics, moved)["node"] == (WARN, "extrinsics_changed: by 3 cm")
+    assert levels(diagnostics, moved)["node"][0] == OK
+    unknown = dataclasses.replace(HEALTHY, unknown_parameters=("modus: no such parameter",))
+    for _ in range(2):
+        assert levels(diagnostics, unknown)["node"] == (WARN, "modus: no such parameter")
+
+
+def test_lost_messages_warn_while_they_are_lost_and_publishers_that_cannot_be_heard_as_long_as_nothing_comes():
+    diagnostics = Diagnostics("/front/depth_node")
+    lossy = dataclasses.replace(HEALTHY, qos={"points": QosCounts(lost=4)})
+    assert levels(diagnostics, lossy)["points"] == (WARN, "message_lost: the middleware lost 4 messages")
+    assert levels(diagnostics, lossy)["points"][0] == OK
+    mute = dataclasses.replace(changed("points", SensorState.ABSENT), qos={"points": QosCounts(incompatible=1)})
+    for _ in range(2):
+        level, message = levels(diagnostics, mute)["points"]
+        assert level == WARN and message.startswith("incompatible_qos: 1 publishers")
+
+
+def test_images_that_nobody_wants_are_no_fault():
+    diagnostics = Diagnostics("/front/depth_node")
+    levels(diagnostics, HEALTHY)
+    idle = dataclasses.replace(HEALTHY, counts=ImageCounts(9, 5, 0, 0, idle=4))
+    assert levels(diagnostics, idle)["depth"] == (OK, "idle: nobody listens to any output")
+
+
+def test_the_lines_go_through_diagnostic_updater_where_it_is_installed(monkeypatch):
+    tasks, said = {}, []
+
+    class Status:
+        def __init__(self) -> None:
+            self.level, self.message, self.values = OK, "", {}
+
+        def summary(self, level, message):
+            self.level, self.message = level, message
+
+        def add(self, key, value):
+            self.values[key] = value
+
+    class Updater:
+        def __init__(self, node, period):
+            self.period = period
+
+        def setHardwareID(self, name):
+            said.append(name)
+
+        def add(self, name, task):
+            tasks[name] = task
+
+        def force_update(self):
+            said.append({name: task(Status()) for name, task in tasks.items()})
+
+    module = types.ModuleType("diagnostic_updater")
+    module.Updater = Updater
+    monkeypatch.setitem(sys.modules, "diagnostic_updater", module)
+    publisher = DiagnosticsPublisher(types.SimpleNamespace(get_fully_qualified_name=lambda: "/front/depth_node"))
+    publisher.publish(Diagnostics("/front/depth_node").message(changed("points", SensorState.STALE)))
+    assert said[0] == "front/depth_node"
+    assert list(said[1]) == ["node", "image", "camera_info", "odometry", "points", "calibration", "depth"]
+    assert (said[1]["points"].level, said[1]["points"].message) == (WARN, "stale: why")
+    assert said[1]["points"].values["received"] == "5"

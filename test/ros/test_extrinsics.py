@@ -29,17 +29,45 @@ class LateTransforms:
 
 def test_a_missing_transform_is_told_and_looked_up_again_until_it_is_there():
     source, buffer = LateTransforms(), SnapshotBuffer()
-    extrinsics = CameraExtrinsics(lidar=source, base=source)
-    problems = extrinsics.update(buffer, "camera", {"lidar"}, "base")
+    extrinsics = CameraExtrinsics({"points": source}, base=source)
+    problems = extrinsics.update(buffer, "camera", {("points", "lidar")}, "base")
     assert len(problems) == 2 and "'lidar' to 'camera'" in problems[0]
     assert not buffer.has_T_camera_lidar("lidar")
     source.known = True
-    assert extrinsics.update(buffer, "camera", {"lidar"}, "base") == []
+    assert extrinsics.update(buffer, "camera", {("points", "lidar")}, "base") == []
     assert buffer.has_T_camera_lidar("lidar")
     asked = len(source.asked)
-    extrinsics.update(buffer, "camera", {"lidar"}, "base")
+    extrinsics.update(buffer, "camera", {("points", "lidar")}, "base")
     assert len(source.asked) == asked
     assert source.asked[-2:] == [("camera", "lidar"), ("base", "camera")]
+
+
+def test_a_place_that_changes_is_taken_over_and_told_and_one_that_is_lost_again_is_kept():
+    class Bumped(LateTransforms):
+        T_a_b = np.eye(4)
+
+        def lookup(self, frame_a: str, frame_b: str) -> np.ndarray:
+            super().lookup(frame_a, frame_b)
+            return self.T_a_b
+
+    now_s = [0.0]
+    source, fixed, buffer = Bumped(), GivenTransform([0, 0, 0, 0, 0, 0, 1]), SnapshotBuffer()
+    source.known = True
+    extrinsics = CameraExtrinsics({"points": source}, fixed, recheck_s=1.0, clock=lambda: now_s[0])
+
+    def update(at_s: float) -> list[str]:
+        now_s[0] = at_s
+        return extrinsics.update(buffer, "camera", {("points", "lidar")}, "base")
+
+    assert update(0.0) == []
+    source.T_a_b = GivenTransform([0.0, 0.0, 0.1, 0.0, np.sin(0.05), 0.0, np.cos(0.05)]).lookup("", "")
+    assert update(0.5) == []
+    (problem,) = update(1.1)
+    assert problem == "extrinsics_changed: 'lidar' in 'camera' moved by 0.100 m and turned by 5.73 degrees"
+    np.testing.assert_array_equal(buffer._points._T_camera_lidar["lidar"], source.T_a_b)
+    assert update(2.2) == [] and extrinsics.changes == 1
+    source.known = False
+    assert update(3.3) == [] and buffer.has_T_camera_lidar("lidar")
 
 
 def test_a_given_transform_is_the_pose_of_the_sensor():
