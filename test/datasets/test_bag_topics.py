@@ -36,9 +36,7 @@ def test_a_camera_is_chosen_by_its_namespace(camera):
 
 
 def test_several_cameras_have_to_be_chosen_from():
-    with pytest.raises(
-        DataError, match=r"expected one to choose, got /front, /rear; name it \(--camera, or image="
-    ):
+    with pytest.raises(DataError, match=r"expected one to choose, got /front, /rear; name it \(--camera, or image="):
         find_topics(TWO_CAMERAS)
 
 
