@@ -24,6 +24,7 @@ _FIELD = AnchorPolicy(
     passes=tuple(AnchorPass(reach, 1.0, 0.05) for reach in (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)), log_depth_reach=0.3
 )
 _ROUNDS = 12
+_LEARNED_SHARE = 0.2  # of a new offset: some seconds' looks are averaged
 _HUBER = 1.345  # 95 % of the efficiency of least squares under normal errors
 # With fewer points a factor and an offset would fit anything.
 MIN_POINTS_FOR_OFFSET = 3
@@ -68,6 +69,36 @@ def align_to_points(inverse: npt.NDArray[np.float32], points: SparseDepth) -> De
     fit = fit_inverse_depth(inverse[points.rows, points.cols], points.depth_m)
     fitted_m = inverse_of(np.float32(fit.scale) * inverse + np.float32(fit.offset))
     return anchor_to_points(fitted_m, points, _FIELD)
+
+
+class OffsetMemory:
+    """The offset of a relative network, learned from points and kept for images without.
+
+    A factor alone cannot make up for it: with an offset in inverse depth, far things lie at one distance. What is kept
+    is the offset in the network's own unit, so that any source of scale fits to it.
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def learn(self, depth_m: DepthMap, points: SparseDepth) -> None:
+        """Takes in points of an image; as few or as flat ones as tell only a factor are ignored.
+
+        Args:
+            depth_m: float32 [H, W], what the network gives without points.
+            points: on the same grid.
+        """
+        if len(points) < MIN_POINTS_FOR_OFFSET:
+            return
+        fit = fit_inverse_depth(inverse_of(depth_m[points.rows, points.cols]), points.depth_m)
+        if fit.offset == 0.0:
+            return
+        found = fit.offset / fit.scale
+        self._offset = found if self._offset is None else self._offset + _LEARNED_SHARE * (found - self._offset)
+
+    def apply(self, depth_m: DepthMap) -> DepthMap:
+        """The network's depth with the offset taken into account, right up to a factor."""
+        return depth_m if self._offset is None else inverse_of(inverse_of(depth_m) + np.float32(self._offset))
 
 
 def fit_inverse_depth(inverse: npt.NDArray[np.float32], depth_m: npt.NDArray[np.float32]) -> InverseDepthFit:

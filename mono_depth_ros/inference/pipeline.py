@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
+from mono_depth_ros.inference.alignment import OffsetMemory
 from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy, anchor_to_points
 from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContract
 from mono_depth_ros.inference.pose_engine import PoseEstimator
@@ -75,6 +76,7 @@ class DepthPipeline:
         self._anchor = anchor
         self._policy = policy
         self._dial = DialState()
+        self._offset = OffsetMemory()
         self._scaler = MetricScaler(scale_policy, pose=pose, model_is_metric=engine.contract.metric)
 
     def adjust(self, policy: DialPolicy, anchor: AnchorPolicy | None, scale_policy: ScalePolicy) -> None:
@@ -86,6 +88,7 @@ class DepthPipeline:
         """Forgets the past; for a clock that jumped."""
         self._dial = DialState()
         self._scaler.reset()
+        self._offset = OffsetMemory()
 
     def step(self, snapshot: SensorSnapshot) -> DepthResult | NoSnapshot:
         """One image in, one depth image out.
@@ -135,11 +138,20 @@ class DepthPipeline:
         points = sparse if age_s is not None and abs(age_s) <= self._policy.max_points_age_s else None
         if mode is Mode.COMPLETION and age_s is not None:
             due = self._scaler.needs_prediction(snapshot)
-            predicted_m = infer_depth(self._engine, fit, None) if due else None
+            predicted_m = self._without_offset(infer_depth(self._engine, fit, None), points) if due else None
             self._scaler.update(snapshot, fit.camera, predicted_m, points)
             return depth_m, ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, age_s)
+        depth_m = self._without_offset(depth_m, points)
         scale = self._scaler.update(snapshot, fit.camera, depth_m, points)
         return depth_m * np.float32(scale.value), scale
+
+    def _without_offset(self, predicted_m: DepthMap, points: SparseDepth | None) -> DepthMap:
+        """A relative network's prediction as right as up to a factor; others' as it is."""
+        if self._engine.contract.kind != RELATIVE_INVERSE_DEPTH:
+            return predicted_m
+        if points is not None:
+            self._offset.learn(predicted_m, points)
+        return self._offset.apply(predicted_m)
 
     def _decide(self, sparse: SparseDepth | None, snapshot: SensorSnapshot) -> DialDecision:
         if not self._engine.contract.completes:

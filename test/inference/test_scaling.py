@@ -205,6 +205,26 @@ def test_a_relative_network_is_made_metric_by_the_height_of_the_camera(tmp_path)
     assert result.scale.value == pytest.approx(FACTOR, rel=0.1)
 
 
+def test_when_the_lidar_fails_a_relative_network_keeps_its_factor_and_its_offset(tmp_path):
+    drive = Drive()
+    contract = OnnxEngine(write_image_model(tmp_path)).contract
+
+    class Relative(Stand):
+        def infer(self, rgb: np.ndarray, points_bvu: np.ndarray, points_depth_m: np.ndarray) -> np.ndarray:
+            truth_m = depth_at(self._drive.pose(index_of(rgb[0])))
+            return (truth_m if len(points_bvu) else 1 / (0.4 / truth_m + 0.03)).astype(np.float32)[None]
+
+    pipeline = DepthPipeline(Relative(drive, replace(contract, height_px=96, width_px=320)))
+    for index in range(25):
+        assert isinstance(pipeline.step(drive.snapshot(index)), DepthResult)
+    result = pipeline.step(Drive(lidar=False, odometry=False).snapshot(25))
+    assert isinstance(result, DepthResult) and result.scale.source is ScaleSource.POINTS
+    truth_m = depth_at(drive.pose(25))
+    ratio = result.depth_m[truth_m < 50] / truth_m[truth_m < 50]
+    # Without the offset, what is at 50 m would come out at less than 20.
+    assert np.nanpercentile(np.abs(ratio - 1), 95) < 0.05
+
+
 def test_a_clock_that_jumped_starts_anew(tmp_path):
     drive = Drive()
     pipeline = DepthPipeline(stand_in(tmp_path, drive))
