@@ -50,6 +50,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--namespace", default="", metavar="NS", help="of the results; default: the root")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N images")
     parser.add_argument("--no-anchor", action="store_true", help="take completed depth as the network gives it")
+    parser.add_argument(
+        "--mode",
+        choices=("auto", "prediction", "completion"),
+        default="auto",
+        help="prediction: points are not completed; completion: no depth without a point (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory-s",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="scans up to this far from an image are carried to it by odometry; 0: the nearest only (default: 1)",
+    )
+    parser.add_argument(
+        "--scale",
+        metavar="SOURCES",
+        help="who vouches for the metres of predictions, the best first: some of model,points,odometry,camera_height; "
+        "'fuse:' before them combines all (default: model,points,odometry,camera_height)",
+    )
+    parser.add_argument("--base-height", type=float, default=0.0, metavar="M", help="of the odometry's base frame")
+    parser.add_argument("--pose-model", metavar="FOLDER", help="pose network of the model, for the scale by odometry")
     parser.add_argument("--provider", action="append", help="ONNX Runtime execution provider; may be repeated")
     parser.set_defaults(run=run)
 
@@ -57,14 +78,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Replays, prints the summary; returns the exit code."""
     from mono_depth_ros.cli.replay_loop import Replay, parse_drop
+    from mono_depth_ros.cli.replay_options import dial_policy, memory_policy, scale_policy
     from mono_depth_ros.datasets.bag_topics import find_topics
     from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
     from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
     from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.inference.pipeline import DepthPipeline
+    from mono_depth_ros.inference.pose_engine import PoseEngine
     from mono_depth_ros.share import model_path
 
+    memory = memory_policy(args.memory_s)
+    dial, scale = dial_policy(args.mode, memory), scale_policy(args.scale, args.base_height)
     drops = [parse_drop(text) for text in args.drop]
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
@@ -75,11 +100,14 @@ def run(args: argparse.Namespace) -> int:
                 raise ConfigError(
                     f"--drop {drop.topic}: expected one of {', '.join(topics.names())}, got another topic"
                 )
-        engine = OnnxEngine(model_path(args.model), args.provider or ("CPUExecutionProvider",))
+        providers = args.provider or ("CPUExecutionProvider",)
+        engine = OnnxEngine(model_path(args.model), providers)
+        pose = None if args.pose_model is None else PoseEngine(model_path(args.pose_model), providers)
         outputs = OutputTopics.under(args.namespace)
         with ResultBag(args.out, outputs, engine.contract.name, engine.provider, args.stride) as result_bag:
-            pipeline = DepthPipeline(engine, anchor=None if args.no_anchor else DEFAULT_ANCHOR_POLICY)
-            replay = Replay(bag, topics, pipeline, result_bag, drops, args.with_inputs)
+            anchor = None if args.no_anchor else DEFAULT_ANCHOR_POLICY
+            pipeline = DepthPipeline(engine, dial, anchor, scale, pose)
+            replay = Replay(bag, topics, pipeline, result_bag, drops, args.with_inputs, memory)
             _with_progress(replay, min(bag.counts[topics.image], args.limit or bag.counts[topics.image]))
     _print_summary(replay, args.out)
     return 0
@@ -111,11 +139,15 @@ def _print_summary(replay: "Replay", out: Path) -> None:
     if tally.latencies_s:
         mean_ms = 1e3 * sum(tally.latencies_s) / len(tally.latencies_s)
         table.add_row("latency, mean and worst", f"{mean_ms:.1f} ms, {1e3 * max(tally.latencies_s):.1f} ms")
+    if tally.scales:
+        table.add_row("factor of predictions, first and last", f"{tally.scales[0]}, {tally.scales[-1]}")
     for number, since_start_s, mode, reason in tally.changes:
         table.add_row(f"from image {number} (stamp {since_start_s:.3f} s)", f"{mode}: {reason}")
     console = Console()
     console.print(table)
     for error, count in tally.rejections.most_common(10):
         console.print(f"refused {count} x {error}", style="yellow", markup=False)
+    for reason in tally.suspicions:
+        console.print(f"calibration_suspect: {reason}", style="yellow", markup=False)
     if replay.feed.distorted:
-        console.print("the raw images have lens distortion, which is not modelled; rectify them first", style="yellow")
+        console.print("the raw images have lens distortion; they were rectified with D")

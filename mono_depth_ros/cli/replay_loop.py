@@ -4,17 +4,23 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mono_depth_ros.datasets.bag_topics import TRANSFORMS, BagTopics
 from mono_depth_ros.datasets.result_bag import ImageStatus, ResultBag
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.snapshot_feed import BagImage, SnapshotFeed
+from mono_depth_ros.datasets.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.inference.pipeline import DepthPipeline
-from mono_depth_ros.perception.sensor_log import SensorLog
+from mono_depth_ros.perception.dial import Mode
+from mono_depth_ros.perception.lidar_memory import MemoryPolicy
+from mono_depth_ros.perception.result import DepthResult
+from mono_depth_ros.perception.sensor_log import SensorLog, UsedShares
 from mono_depth_ros.perception.snapshot import NoSnapshot, SensorState
-from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
+from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
+
+# As in the node: an image stamp so much before the one before means that time began anew.
+_JUMP_BACK_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Tally:
         latencies_s: per depth, from the stored message to the result.
         changes: where the mode changed: number of the image (from 1), its stamp in seconds after the start,
             mode, reason.
+        scales: factor, sigma and source of every prediction.
+        suspicions: what was wrong with the calibration, each once.
     """
 
     images: int = 0
@@ -73,6 +81,8 @@ class Tally:
     rejections: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
     changes: list[tuple[int, float, str, str]] = field(default_factory=list)
+    scales: list[str] = field(default_factory=list)
+    suspicions: list[str] = field(default_factory=list)
 
 
 class Replay:
@@ -84,6 +94,7 @@ class Replay:
         result_bag: takes it.
         drops: what to leave out.
         with_inputs: copy the inputs that were used, and /tf, into the result; /tf_static is copied in any case.
+        memory: how earlier scans are carried to an image; None uses the nearest only.
 
     Attributes:
         tally: what happened so far.
@@ -98,14 +109,17 @@ class Replay:
         result_bag: ResultBag,
         drops: Sequence[Drop] = (),
         with_inputs: bool = False,
+        memory: MemoryPolicy | None = None,
     ) -> None:
         self._bag, self._topics, self._pipeline, self._result_bag = bag, topics, pipeline, result_bag
         self._drops = drops
         transforms = {topic for topic, kind in bag.types.items() if kind == TRANSFORMS}
         static = {topic for topic in transforms if topic.endswith("/tf_static")}
         self._copied = {*topics.names(), *transforms} if with_inputs else static
-        self._buffer = SnapshotBuffer()
-        self.feed = SnapshotFeed(bag, topics, self._buffer)
+        self._buffer = SnapshotBuffer(BufferPolicy(memory=memory))
+        self.feed = SnapshotFeed(bag, topics, self._buffer, FeedOptions(rectify=True))
+        self._shares = UsedShares()
+        self._stamp_ns: int | None = None
         self.tally = Tally()
         self._image_log = SensorLog("image")
         self._mode = ""
@@ -140,6 +154,9 @@ class Replay:
             self._process(image, message.log_stamp_ns, received_s)
 
     def _process(self, image: BagImage, log_stamp_ns: int, received_s: float) -> None:
+        if self._stamp_ns is not None and image.stamp_ns < self._stamp_ns - _JUMP_BACK_NS:
+            self._pipeline.reset()
+        self._stamp_ns = image.stamp_ns
         snapshot = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
         outcome = snapshot if isinstance(snapshot, NoSnapshot) else self._pipeline.step(snapshot)
         latency_s = time.perf_counter() - received_s
@@ -150,10 +167,20 @@ class Replay:
             report = self._image_log.report(SensorState.OK, 0.0, True, "in_use")
             self._note(outcome.mode.name, str(outcome.reason.value), image.stamp_ns)
             self.tally.depths += 1
+            self._note_scale(outcome)
             self.tally.latencies_s.append(latency_s)
         tally = self.tally
+        report, *sensors = self._shares.counted((report, *outcome.sensors))
+        outcome = replace(outcome, sensors=tuple(sensors))
         status = ImageStatus(tally.images, tally.depths, 0, tally.images - tally.depths, report)
         self._result_bag.write(outcome, image.camera_frame, log_stamp_ns, latency_s, status)
+
+    def _note_scale(self, result: DepthResult) -> None:
+        scale, suspicion = result.scale, result.calibration.reason.split(":", 1)[0]
+        if result.mode is Mode.PREDICTION:
+            self.tally.scales.append(f"{scale.value:.3f} +- {scale.sigma:.3f} by {scale.source.value}")
+        if suspicion and not any(known.startswith(suspicion) for known in self.tally.suspicions):
+            self.tally.suspicions.append(result.calibration.reason)
 
     def _note(self, mode: str, reason: str, stamp_ns: int) -> None:
         self.tally.reasons[f"{mode}: {reason}"] += 1

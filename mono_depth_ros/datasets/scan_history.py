@@ -144,6 +144,9 @@ class _Memory:
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None:
         self._odometry.add(OdometrySample(stamp_ns, T_odom_base, speed_mps))
 
+    def add_twist(self, stamp_ns: int, linear_mps: NDArray[np.float64], angular_radps: NDArray[np.float64]) -> None:
+        """Not needed: scans are carried by odometry here."""
+
     def set_T_camera_lidar(self, lidar_frame: str, T_camera_lidar: RigidTransform) -> None:
         self._T_camera_lidar[lidar_frame] = T_camera_lidar
 

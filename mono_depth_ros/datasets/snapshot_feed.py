@@ -18,7 +18,7 @@ from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.messages.lens import Lens
-from mono_depth_ros.messages.odometry import decode_odometry, decode_speed
+from mono_depth_ros.messages.odometry import decode_odometry, decode_speed, decode_twist
 from mono_depth_ros.messages.rectification import Rectifier
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.messages.timed_points import TimedPoints
@@ -37,6 +37,8 @@ class SensorMemory(Protocol):
     def add_points(self, stamp_ns: int, points_lidar_m: Points, lidar_frame: str) -> None: ...
 
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None: ...
+
+    def add_twist(self, stamp_ns: int, linear_mps: NDArray[np.float64], angular_radps: NDArray[np.float64]) -> None: ...
 
     def set_T_camera_lidar(self, lidar_frame: str, T_camera_lidar: RigidTransform) -> None: ...
 
@@ -104,6 +106,7 @@ class SnapshotFeed:
         self._transforms: StaticTransforms = bag.static_transforms()
         self._lidar_frame = ""
         self._base_frame = ""
+        self._twist_frame = ""
         self._placed: tuple[str, str, str] | None = None
         self._depth_camera: PinholeCamera | None = None
         self._lens = Lens(topics.rectified, options.rectify)
@@ -151,7 +154,10 @@ class SnapshotFeed:
         elif message.topic == self._topics.points:
             self._points(decoded, message.message_type, stamp_ns)
         elif message.message_type == TWIST:
+            twist = decode_twist(decoded.twist)
             self.motion.add_speed(stamp_ns, decode_speed(decoded.twist))
+            self._buffer.add_twist(stamp_ns, twist.linear_mps, twist.angular_radps)
+            self._twist_frame = str(decoded.header.frame_id)
         elif message.topic == self._topics.odometry:
             reading = decode_odometry(decoded)
             self._buffer.add_odometry(stamp_ns, reading.T_odom_base, reading.speed_mps)
@@ -203,7 +209,7 @@ class SnapshotFeed:
 
     def _look_up(self, camera_frame: str) -> None:
         """Looks up where the sensors sit, once per combination of frames."""
-        frames = (camera_frame, self._lidar_frame, self._base_frame)
+        frames = (camera_frame, self._lidar_frame, self._base_frame or self._twist_frame)
         if frames == self._placed:
             return
         try:
@@ -222,3 +228,15 @@ class SnapshotFeed:
         except FrameError as error:
             raise FrameError(f"{error}; record /tf_static, or go without that sensor") from error
         self._placed = frames
+        if self._twist_frame and not self._base_frame:
+            self._place_for_twist(camera_frame)
+
+    def _place_for_twist(self, camera_frame: str) -> None:
+        """A bag with speeds only is read as well where nobody says what they are the speeds of."""
+        T_base_camera = self._options.T_base_camera
+        try:
+            if T_base_camera is None:
+                T_base_camera = self._transforms.lookup(self._twist_frame, camera_frame)
+        except FrameError:
+            return
+        self._buffer.set_T_base_camera(T_base_camera)

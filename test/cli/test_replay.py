@@ -125,9 +125,9 @@ def test_two_replays_give_the_same_depth_byte_by_byte(run):
 
 
 def test_a_dropped_lidar_turns_the_dial_and_loses_no_image(run, capsys):
-    found = run(drive_messages(images=30), "--drop", f"{POINTS_TOPIC}:1.0-2.0")
+    found = run(drive_messages(images=30), "--drop", f"{POINTS_TOPIC}:1.0-2.0", "--memory-s", "0")
     modes = [status.mode for status in messages_of(found, STATUS)]
-    # The scan at 0.9 s serves until it is 0.25 s old; the scan at 2.0 s is used at once.
+    # Without a memory the scan at 0.9 s serves until it is 0.25 s old; the scan at 2.0 s is used at once.
     assert modes == [COMPLETION] * 12 + [PREDICTION] * 8 + [COMPLETION] * 10
     assert messages_of(found, STATUS)[15].reason == "points_stale"
     assert len(messages_of(found, DEPTH)) == 30
@@ -192,7 +192,39 @@ def test_the_number_of_images_can_be_limited(run):
     assert len(run(drive_messages(images=5), "--limit", "2")[DEPTH]) == 2
 
 
-def test_raw_images_with_distortion_are_pointed_out(run, capsys):
+def test_with_a_memory_a_lost_lidar_serves_for_as_long_as_that_reaches(run):
+    found = run(drive_messages(images=30), "--drop", f"{POINTS_TOPIC}:1.0-2.0", "--memory-s", "0.55")
+    modes = [status.mode for status in messages_of(found, STATUS)]
+    assert modes == [COMPLETION] * 15 + [PREDICTION] * 5 + [COMPLETION] * 10
+
+
+def test_a_forced_mode_predicts_in_spite_of_points_or_gives_nothing_without(run):
+    drop = ("--drop", f"{POINTS_TOPIC}:1.0-1.5", "--memory-s", "0")
+    statuses = messages_of(run(drive_messages(images=20), *drop, "--mode", "prediction", out="predicted"), STATUS)
+    assert {(status.mode, status.reason) for status in statuses} == {(PREDICTION, "prediction_forced")}
+    points = [sensor for status in statuses for sensor in status.sensors if sensor.name == "points"]
+    assert not any(sensor.used for sensor in points) and points[-1].used_share == 0.0
+    # Every image has a scan within the two seconds that the buffer reaches, so that forcing overrules the age.
+    statuses = messages_of(run([], *drop, "--mode", "completion", out="completed"), STATUS)
+    assert {(status.mode, status.reason) for status in statuses} == {(COMPLETION, "points_used")}
+    statuses = messages_of(run([], "--points", "none", "--mode", "completion", out="nothing"), STATUS)
+    assert {(status.mode, status.reason) for status in statuses} == {(0, "completion_forced_without_points")}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--memory-s", "9", "0 to 5 seconds"),
+        ("--scale", "points,points", "each at most once"),
+        ("--scale", "stars", "some of model,points,odometry,camera_height"),
+    ],
+)
+def test_options_of_memory_and_scale_are_refused_with_what_is_possible(run, option, value, words):
+    with pytest.raises(ConfigError, match=words):
+        run(drive_messages(images=1), option, value)
+
+
+def test_raw_images_with_distortion_are_rectified_and_that_is_told(run, capsys):
     messages = [entry for entry in drive_messages(images=1) if entry[0] != INFO_TOPIC]
     messages.insert(1, (INFO_TOPIC, START_NS, info_message(START_NS, distortion=0.1)))
     run(messages)
