@@ -193,7 +193,8 @@ class TrainConfig:
         seed: of weights, order of images and augmentation.
         data: bags or data set URLs with drives to learn from; empty renders images with dense truth (`rendered`).
         validation: the same to validate on; empty takes the end of each drive, or rendered images.
-        init: checkpoint to start from (its network and focal length replace those of the recipe); empty for none.
+        init: checkpoint, or folder of an exported model, to start from (its network and focal length replace those of
+            the recipe); empty for none.
         modes: "prediction", "completion" or "joint".
         batch_size: images per step, of all devices together.
         max_steps: length of the run in steps.

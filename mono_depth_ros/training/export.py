@@ -6,11 +6,12 @@ with and without points, and compared with torch. A model that differs is not wr
 """
 
 import io
+import math
 import os
 import shutil
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from torch.nn import functional
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, save_contract, sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan
+from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.sparse_convolution import SparsePoints
-from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata
+from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata, NetworkState, cpu_weights
 from mono_depth_ros.training.two_step_norm import with_two_step_norms
 
 OPSET = 18
@@ -257,6 +258,77 @@ def contract_of(
         licence=metadata.licence,
         accuracy=metadata.accuracy,
     )
+
+
+def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
+    """An exported model as a checkpoint to train on from: the weights in its graph, without a pose network.
+
+    The export folds the sparse branch's normalisation, and its fusion weights, into nameless constants; they come back
+    as a normalisation with mean 0 and variance 1, which computes the same. What was read is run against the file. Only
+    networks with norm_groups 1 can be read back: of others the exporter folds more.
+
+    Raises:
+        ModelContractError: the model cannot be read, is not a PackNetSan, or does not compute what its graph does.
+    """
+    engine = OnnxEngine(Path(model_dir))
+    contract = engine.contract
+    described = {key: value for key, value in contract.network.items() if key not in ("class", "weights", "source")}
+    if contract.network.get("class") != "PackNetSan":
+        raise ModelContractError(f"{model_dir}: expected a PackNetSan to train on from, got {contract.network}")
+    network = PackNetSan(PackNetSanConfig.from_dict(described))
+    named, nameless = _graph_constants(Path(model_dir) / MODEL_FILE)
+    with torch.no_grad():
+        for name, value in network.state_dict(keep_vars=True).items():
+            if name in named:
+                value.copy_(torch.from_numpy(named[name]).reshape(value.shape))
+        if network.config.sparse:
+            _unfold_sparse_constants(network, nameless, str(model_dir))
+    network.eval()
+    wrong = [case for case in compare_with_torch(DialGraph(network), engine) if not case.passed]
+    if wrong:
+        raise ModelContractError(
+            f"{model_dir}: its weights could not be read back, {wrong[0].name} differ by {wrong[0].error_m:.3g} m; "
+            "start from its checkpoint instead"
+        )
+    names = {entry.name for entry in fields(ModelMetadata)}
+    metadata = ModelMetadata(**{name: value for name, value in asdict(contract).items() if name in names})
+    return Checkpoint(metadata, NetworkState(network.config.to_dict(), cpu_weights(network)), None, {})
+
+
+def _graph_constants(
+    path: Path,
+) -> tuple[dict[str, npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]:
+    """Float constants of a graph: those with a name of the network, and the others in their order."""
+    import onnx
+    from onnx import numpy_helper
+
+    named, nameless = {}, []
+    for initializer in onnx.load(path).graph.initializer:
+        values = numpy_helper.to_array(initializer)
+        if not np.issubdtype(values.dtype, np.floating):
+            continue
+        name = initializer.name.removesuffix(".half")
+        if name.startswith("network."):
+            named[name.removeprefix("network.")] = values.astype(np.float32)
+        else:
+            nameless.append(values.astype(np.float32))
+    return named, nameless
+
+
+def _unfold_sparse_constants(network: PackNetSan, constants: list[npt.NDArray[np.float32]], name: str) -> None:
+    """Put factor and shift of every normalisation, then weight and bias of the fusion, back where they came from."""
+    levels = network.sparse_branch.levels
+    norms = [norm.norm for level in levels for norm in (level.expand_norm, level.hidden_norm, level.final_norm)]
+    shapes = [(norm.num_features,) for norm in norms for _ in range(2)] + [()] * (2 * len(levels))
+    if [values.shape for values in constants] != shapes:
+        raise ModelContractError(f"{name}: its graph is not laid out as expected; start from its checkpoint instead")
+    tensors = [torch.from_numpy(values) for values in constants]
+    for norm, factor, shift in zip(norms, tensors[0::2], tensors[1::2], strict=False):
+        norm.weight.copy_(factor * math.sqrt(1.0 + norm.eps))
+        norm.bias.copy_(shift)
+    fusion = tensors[2 * len(norms) :]
+    network.fusion_weight.copy_(torch.stack(fusion[0::2]))
+    network.fusion_bias.copy_(torch.stack(fusion[1::2]))
 
 
 def example_input(

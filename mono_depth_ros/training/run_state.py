@@ -99,7 +99,7 @@ def initialised(config: TrainConfig) -> TrainConfig:
         raise ConfigError("data: expected a drive to learn from (data=MY_BAG), or a trained_fx_px for rendered images")
     if not config.init:
         return without_sparse_branch(config)
-    checkpoint = load_checkpoint(config.init)
+    checkpoint = start_checkpoint(config.init)
     if checkpoint.depth is None:
         raise ModelContractError(f"{config.init}: expected a checkpoint with a depth network, got a pose network alone")
     network = PackNetSanConfig.from_dict(checkpoint.depth.config)
@@ -111,12 +111,30 @@ def initialised(config: TrainConfig) -> TrainConfig:
     return replace(config, network=network, trained_fx_px=fx_px)
 
 
+def start_checkpoint(init: str) -> Checkpoint:
+    """What a run starts from: a checkpoint, or the weights of an exported model. Raises ModelContractError."""
+    if not Path(init).is_dir():
+        return load_checkpoint(init)
+    from mono_depth_ros.training.export import checkpoint_of_model  # needs onnx and ONNX Runtime
+
+    return checkpoint_of_model(init)
+
+
+def keeps_statistics(config: TrainConfig, share: float) -> bool:
+    """Whether the sparse branch's running statistics stay as they are when `share` of the run is done.
+
+    Those of an exported model are folded into its weights: they must not move on their own.
+    """
+    folded = bool(config.init) and Path(config.init).is_dir()
+    return config.network.sparse and (folded or share >= config.optimiser.freeze_norm_at)
+
+
 def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
     """The networks of a run, from `init` where it names a checkpoint, and a copy to average them in."""
     torch.manual_seed(config.seed)
     model = TrainedModel(PackNetSan(config.network), new_pose_network(config), config.modes)
     if config.init:
-        checkpoint = load_checkpoint(config.init)
+        checkpoint = start_checkpoint(config.init)
         model.depth.load_state_dict(checkpoint.depth_network().state_dict())
         _take_pose(model, checkpoint)
     return model, copy.deepcopy(model).eval()

@@ -23,7 +23,14 @@ from mono_depth_ros.training.config import Optimiser, TrainConfig
 from mono_depth_ros.training.curves import Curves, Progress
 from mono_depth_ros.training.losses import objective, ratio_at_points
 from mono_depth_ros.training.model import Outputs
-from mono_depth_ros.training.run_state import LAST, RunState, average_weights, new_models, parameter_groups
+from mono_depth_ros.training.run_state import (
+    LAST,
+    RunState,
+    average_weights,
+    keeps_statistics,
+    new_models,
+    parameter_groups,
+)
 from mono_depth_ros.training.sources import Source, without_sparse_branch
 from mono_depth_ros.training.validation import DriveScores, Scores
 
@@ -62,7 +69,7 @@ def train(
     try:
         while (share := run.share()) < 1.0 and state.step != stop_after:
             rate = learning_rate(config.optimiser, state.step, share)
-            if share >= config.optimiser.freeze_norm_at and state.model.depth.config.sparse:
+            if keeps_statistics(run.config, share):
                 state.model.depth.sparse_branch.eval()
             batch = next(batches).to(fabric.device)
             terms, outputs = _step(run, batch, rate, share)

@@ -5,6 +5,7 @@
 import argparse
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -16,10 +17,13 @@ import numpy as np
 from tiny_checkpoint import METADATA, tiny_network
 
 from mono_depth_ros.cli import export as export_command
+from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_weights, save_checkpoint
-from mono_depth_ros.training.export import POINT_COUNTS, DialGraph, example_input, export_model
+from mono_depth_ros.training.config import TrainConfig
+from mono_depth_ros.training.export import POINT_COUNTS, DialGraph, checkpoint_of_model, example_input, export_model
+from mono_depth_ros.training.run_state import initialised, keeps_statistics
 
 pytestmark = pytest.mark.torch
 SHAPE = (METADATA.height_px, METADATA.width_px)
@@ -125,6 +129,27 @@ def test_a_network_that_only_predicts_takes_points_and_ignores_them(tmp_path):
     rgb, points_bvu, points_depth_m = example_input(np.random.default_rng(8), (1, *SHAPE), 100)
     predicted = engine.infer(rgb, points_bvu[:0], points_depth_m[:0])
     np.testing.assert_array_equal(engine.infer(rgb, points_bvu, points_depth_m), predicted)
+
+
+@pytest.mark.parametrize("weights", ["fp32", "fp16"])
+def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights):
+    network = tiny_network(norm_groups=1)
+    export_model(checkpoint_of(network), tmp_path / "m", weights=weights)
+    checkpoint = checkpoint_of_model(tmp_path / "m")
+    assert checkpoint.metadata == METADATA
+    arrays = example_input(np.random.default_rng(4), (2, *SHAPE), 300)
+    given = OnnxEngine(tmp_path / "m").infer(*arrays)
+    np.testing.assert_allclose(torch_depth(checkpoint.depth_network(), arrays), given, rtol=1e-4)
+    config = initialised(TrainConfig(init=str(tmp_path / "m"), rendered=SyntheticConfig(width_px=64, height_px=32)))
+    assert config.network == network.config
+    assert config.trained_fx_px == pytest.approx(METADATA.trained_fx_px * 64 / METADATA.width_px)
+    assert keeps_statistics(config, 0.0)  # they are folded into the weights
+    assert not keeps_statistics(replace(config, init=""), 0.0)
+
+
+def test_an_exported_model_whose_weights_were_folded_away_names_the_way_out(model_dir):
+    with pytest.raises(ModelContractError, match="start from its checkpoint"):  # groups of a GroupNorm lose their names
+        checkpoint_of_model(model_dir)
 
 
 def broken_network():
