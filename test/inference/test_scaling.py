@@ -234,6 +234,19 @@ def test_a_clock_that_jumped_starts_anew(tmp_path):
     assert isinstance(result, DepthResult) and result.scale.source is ScaleSource.HEIGHT
 
 
+def test_a_prediction_beside_a_completion_is_asked_for_once_per_second_and_only_where_it_counts():
+    drive = Drive()
+    own = MetricScaler(ScalePolicy(), model_is_metric=True)
+    assert not own.needs_prediction(drive.snapshot(0)), "the model's own metres win anyway"
+    scaler = MetricScaler(ScalePolicy(refresh_s=1.0), model_is_metric=False)
+    asked = []
+    for index in range(25):
+        snapshot = drive.snapshot(index)
+        asked.append(scaler.needs_prediction(snapshot))
+        update(scaler, snapshot, drive, index)
+    assert [index for index, due in enumerate(asked) if due] == [0, 10, 20]
+
+
 def test_policies_that_cannot_be_are_refused():
     from mono_depth_ros.errors import ConfigError
 

@@ -52,3 +52,18 @@ def test_between_the_limits_the_dial_stays_where_it_is(age_s, points):
 def test_limits_the_wrong_way_round_are_refused(limits):
     with pytest.raises(ConfigError, match="dial: expected"):
         DialPolicy(**limits)
+
+
+def test_remembered_points_may_be_older_with_a_hysteresis_of_their_own():
+    policy = DialPolicy(max_remembered_age_s=1.0, resume_remembered_age_s=0.8)
+    for age_s, state, remembered, mode in (
+        (0.9, COMPLETING, True, Mode.COMPLETION),
+        (0.9, COMPLETING, False, Mode.PREDICTION),
+        (0.9, PREDICTING, True, Mode.PREDICTION),
+        (0.7, PREDICTING, True, Mode.COMPLETION),
+        (1.1, COMPLETING, True, Mode.PREDICTION),
+    ):
+        decision, _ = decide(500, age_s, policy, state, remembered)
+        assert decision.mode is mode, (age_s, state, remembered)
+    with pytest.raises(ConfigError, match="resume_remembered_age_s"):
+        DialPolicy(max_remembered_age_s=0.5)
