@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mono_depth_ros.cli import (
     contract,
     demo,
+    doctor,
     dropout_curve,
     evaluate,
     export,
@@ -25,6 +26,7 @@ where to start:
   mono-depth replay BAG --out OUT_BAG       depth and clouds for a recorded drive, without ROS
   mono-depth evaluate --data BAG ...        how good the depth is, with and without LiDAR
   mono-depth train RECIPE.yaml              train a network; then `mono-depth export`
+  mono-depth doctor                         why there is no depth: looks at the running ROS graph
 """
 
 
@@ -37,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (demo, simulate, replay, evaluate, dropout_curve, train, export, import_checkpoint, contract):
+    commands = (demo, simulate, replay, evaluate, dropout_curve, train, export, import_checkpoint, contract, doctor)
+    for command in commands:
         command.add_parser(subparsers)
     return parser
 

@@ -164,7 +164,7 @@ class GraphFacts:
         nodes: the depth nodes.
         clock_publishers: of /clock.
         clock_received: messages on /clock.
-        tf_edges: (parent, child) of every transform on /tf and /tf_static.
+        tf_edges: (parent, child) of every transform on /tf and /tf_static; None where the doctor cannot listen to them.
     """
 
     seconds: float
@@ -173,7 +173,7 @@ class GraphFacts:
     nodes: tuple[NodeFacts, ...] = ()
     clock_publishers: int = 0
     clock_received: int = 0
-    tf_edges: frozenset[tuple[str, str]] = frozenset()
+    tf_edges: frozenset[tuple[str, str]] | None = frozenset()
 
     def connected(self, frame_a: str, frame_b: str) -> bool:
         """Whether TF can take one frame to the other.
@@ -182,10 +182,11 @@ class GraphFacts:
         >>> facts.connected("camera", "lidar"), facts.connected("camera", "map")
         (True, False)
         """
+        edges = self.tf_edges or frozenset()
         reached, waiting = {frame_a}, [frame_a]
         while waiting:
             frame = waiting.pop()
-            near = {b for a, b in self.tf_edges if a == frame} | {a for a, b in self.tf_edges if b == frame}
+            near = {b for a, b in edges if a == frame} | {a for a, b in edges if b == frame}
             waiting += near - reached
             reached |= near
         return frame_b in reached

@@ -13,6 +13,7 @@ COMMANDS = (
     "export",
     "import-checkpoint",
     "contract",
+    "doctor",
 )
 
 

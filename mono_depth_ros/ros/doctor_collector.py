@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at a running graph for the doctor: listens to what the depth nodes listen to, and asks them."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.srv import GetState
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import GetParameters
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
+
+from mono_depth_ros.errors import MonoDepthError
+from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.inference.contract import load_contract
+from mono_depth_ros.messages.camera_info import camera_from_info
+from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.msg import DepthStatus
+from mono_depth_ros.ros.doctor_facts import (
+    CAMERA_INFO,
+    IMAGE,
+    ODOMETRY,
+    POINTS,
+    UNKNOWN,
+    GraphFacts,
+    InputHealth,
+    ModelFacts,
+    NodeFacts,
+    PublisherFacts,
+    StatusFacts,
+    TopicFacts,
+)
+from mono_depth_ros.share import model_path
+
+_NAME = "mono_depth_doctor"
+# A lifecycle node with these parameters is one of ours.
+_ASKED = (
+    "model", "providers", "use_sim_time", "rectified", "mode", "image_transport", "keep_warm",
+    "extrinsics.T_camera_lidar", "extrinsics.T_camera_scan", "extrinsics.T_camera_range", "extrinsics.T_base_camera",
+)  # fmt: skip
+_TYPES: dict[str, tuple[str, Any]] = {
+    "sensor_msgs/msg/Image": (IMAGE, Image),
+    "sensor_msgs/msg/CompressedImage": (IMAGE, CompressedImage),
+    "sensor_msgs/msg/CameraInfo": (CAMERA_INFO, CameraInfo),
+    "sensor_msgs/msg/PointCloud2": (POINTS, PointCloud2),
+    "sensor_msgs/msg/LaserScan": ("scan", LaserScan),
+    "sensor_msgs/msg/Range": ("range", Range),
+    "nav_msgs/msg/Odometry": (ODOMETRY, Odometry),
+}
+_MODES = {DepthStatus.MODE_NONE: "NONE", DepthStatus.MODE_PREDICTION: "PREDICTION"}
+
+
+class _Heard:
+    """One topic of one node: its messages, but for their contents.
+
+    Args:
+        node: the doctor's.
+        role, name, type_name: of the topic.
+        now_ns: time of the depth node's clock; None while that is not known.
+    """
+
+    def __init__(self, node: Node, role: str, name: str, type_name: str, now_ns: Callable[[], int | None]) -> None:
+        self.role, self.name, self.type_name = role, name, type_name
+        self.newest: Any = None
+        self._now_ns = now_ns
+        self._stamps_ns: list[int] = []
+        self._delays_s: list[float] = []
+        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        node.create_subscription(_TYPES[type_name][1], name, self._hear, qos)
+
+    def facts(self, publishers: Sequence[PublisherFacts], similar: Sequence[str], seconds: float) -> TopicFacts:
+        """What was heard in this time."""
+        message = self.newest
+        frame = None if message is None else message.header.frame_id
+        if self.role == ODOMETRY and message is not None:
+            frame = message.child_frame_id
+        size = (int(message.width), int(message.height)) if isinstance(message, (Image, CameraInfo)) else None
+        return TopicFacts(
+            self.role,
+            self.name,
+            self.type_name,
+            tuple(publishers),
+            len(self._stamps_ns),
+            len(self._stamps_ns) / seconds,
+            statistics.median(self._delays_s) if self._delays_s else None,
+            frame,
+            size,
+            tuple(similar),
+        )
+
+    def _hear(self, message: Any) -> None:
+        self.newest = message
+        stamp_ns = stamp_ns_of(message.header.stamp)
+        self._stamps_ns.append(stamp_ns)
+        now_ns = self._now_ns()
+        if now_ns is not None:
+            self._delays_s.append((now_ns - stamp_ns) * 1e-9)
+
+
+class _Patient:
+    """One depth node while it is looked at."""
+
+    def __init__(self, name: str, lifecycle: str, parameters: dict[str, object]) -> None:
+        self.name, self.lifecycle, self.parameters = name, lifecycle, parameters
+        self.topics: list[_Heard] = []
+        self.statuses: list[DepthStatus] = []
+
+
+class DoctorCollector:
+    """Listens for a few seconds, then tells.
+
+    Args:
+        context: of rclpy; None for the default one.
+        only: full name of the node to look at; None for all depth nodes.
+    """
+
+    def __init__(self, context: Context | None = None, only: str | None = None) -> None:
+        self._node = Node(_NAME, context=context, enable_rosout=False, start_parameter_services=False)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        self._only = only
+        self._failures: dict[str, str] = {}
+        self._tf_edges: set[tuple[str, str]] = set()
+        self._clock_ns: int | None = None
+        self._clocks = 0
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        best_effort = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+        node = self._node
+        self._tf_heard = True
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError:
+            self._tf_heard = False  # ROS 2 from Python wheels; the node has no TF there either
+        else:
+            node.create_subscription(TFMessage, "/tf_static", self._hear_tf, latched)
+            node.create_subscription(TFMessage, "/tf", self._hear_tf, best_effort)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics, 20)
+        node.create_subscription(Clock, "/clock", self._hear_clock, best_effort)
+
+    def look(self, seconds: float, discovery_s: float = 1.0) -> GraphFacts:
+        """Finds the nodes, listens for ``seconds``, and returns what was seen."""
+        self._spin(discovery_s)
+        patients = [patient for patient in map(self._examine, self._candidates()) if patient is not None]
+        for patient in patients:
+            self._listen(patient)
+        started_s = time.monotonic()
+        self._spin(seconds)
+        elapsed_s = time.monotonic() - started_s
+        return self._facts(patients, elapsed_s)
+
+    def close(self) -> None:
+        """Ends the doctor's node."""
+        self._executor.shutdown(timeout_sec=2.0)
+        self._node.destroy_node()
+
+    def _spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        end_s = time.monotonic() + seconds
+        while not until() and (left_s := end_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=min(left_s, 0.1))
+
+    def _candidates(self) -> list[str]:
+        """Nodes with a lifecycle, or the one that was asked for."""
+        found = {
+            name.rsplit("/", 1)[0]
+            for name, types in self._node.get_service_names_and_types()
+            if name.endswith("/get_state") and "lifecycle_msgs/srv/GetState" in types
+        }
+        if self._only is not None:
+            return [self._only] if self._only in found else []
+        return sorted(found)
+
+    def _examine(self, name: str) -> _Patient | None:
+        """The node, if it is one of ours."""
+        got = self._ask(GetParameters, f"{name}/get_parameters", GetParameters.Request(names=list(_ASKED)))
+        values = {} if got is None else dict(zip(_ASKED, map(parameter_value_to_python, got.values), strict=False))
+        parameters = {key: value for key, value in values.items() if value is not None}
+        if got is not None and not {"model", "providers"} <= set(parameters):
+            return None
+        if got is None and self._only is None and not self._has_status(name):
+            return None
+        state = self._ask(GetState, f"{name}/get_state", GetState.Request())
+        return _Patient(name, UNKNOWN if state is None else str(state.current_state.label), parameters)
+
+    def _has_status(self, name: str) -> bool:
+        return self._node.count_publishers(f"{name}/status") > 0
+
+    def _ask(self, service_type: Any, name: str, request: Any, timeout_s: float = 2.0) -> Any:
+        """The answer of a service, None without one."""
+        client = self._node.create_client(service_type, name)
+        try:
+            self._spin(timeout_s, client.service_is_ready)
+            if not client.service_is_ready():
+                return None
+            future = client.call_async(request)
+            self._spin(timeout_s, future.done)
+            return future.result() if future.done() else None
+        finally:
+            self._node.destroy_client(client)
+
+    def _listen(self, patient: _Patient) -> None:
+        """To what the node listens to, and to what it says."""
+        base, namespace = _split(patient.name)
+        simulated = patient.parameters.get("use_sim_time") is True
+        # Names of cameras come before anything that goes by the name of sparse depth.
+        subscribed = self._node.get_subscriber_names_and_types_by_node(base, namespace)
+        for name, types in sorted(subscribed, key=lambda item: "sparse" in item[0]):
+            type_name = types[0]
+            if type_name not in _TYPES:
+                continue
+            role = _TYPES[type_name][0]
+            if role == IMAGE and any(heard.role == IMAGE for heard in patient.topics):
+                role = "sparse_depth"
+            now_ns = self._simulated_ns if simulated else time.time_ns
+            patient.topics.append(_Heard(self._node, role, name, type_name, now_ns))
+        self._node.create_subscription(DepthStatus, f"{patient.name}/status", patient.statuses.append, 50)
+
+    def _simulated_ns(self) -> int | None:
+        return self._clock_ns
+
+    def _facts(self, patients: Sequence[_Patient], seconds: float) -> GraphFacts:
+        names = [_join(name, namespace) for name, namespace in self._node.get_node_names_and_namespaces()]
+        ours = {patient.name for patient in patients}
+        return GraphFacts(
+            seconds=seconds,
+            domain=int(self._node.context.get_domain_id()),
+            other_nodes=tuple(sorted({name for name in names if name not in ours and not name.endswith(_NAME)})),
+            nodes=tuple(self._node_facts(patient, names.count(patient.name), seconds) for patient in patients),
+            clock_publishers=self._node.count_publishers("/clock"),
+            clock_received=self._clocks,
+            tf_edges=frozenset(self._tf_edges) if self._tf_heard else None,
+        )
+
+    def _node_facts(self, patient: _Patient, namesakes: int, seconds: float) -> NodeFacts:
+        camera, problem = _camera_of(patient)
+        return NodeFacts(
+            name=patient.name,
+            lifecycle=patient.lifecycle,
+            namesakes=max(1, namesakes),
+            parameters=patient.parameters or None,
+            topics=tuple(
+                heard.facts(self._publishers(patient, heard), self._similar(heard), seconds) for heard in patient.topics
+            ),
+            listeners=self._listeners(patient),
+            status=_status_facts(patient.statuses, seconds),
+            failure=self._failures.get(patient.name.lstrip("/"), ""),
+            model=_model_facts(patient.parameters),
+            camera=camera,
+            camera_problem=problem,
+        )
+
+    def _publishers(self, patient: _Patient, heard: _Heard) -> list[PublisherFacts]:
+        ours = [
+            info
+            for info in self._node.get_subscriptions_info_by_topic(heard.name)
+            if _join(info.node_name, info.node_namespace) == patient.name
+        ]
+        return [
+            PublisherFacts(
+                _join(info.node_name, info.node_namespace), info.topic_type, _qos_problem(info, ours[0]) if ours else ""
+            )
+            for info in self._node.get_publishers_info_by_topic(heard.name)
+        ]
+
+    def _similar(self, heard: _Heard) -> list[str]:
+        """Other topics of this type with a publisher, the nearest names first; without depth nodes' own outputs."""
+        last = heard.name.rsplit("/", 1)[-1]
+        found = [
+            name
+            for name, types in self._node.get_topic_names_and_types()
+            if heard.type_name in types
+            and name != heard.name
+            and not name.endswith(("depth/image_rect", "depth/preview", "points_dense", "depth/camera_info"))
+            and self._node.count_publishers(name) > 0
+        ]
+        return sorted(found, key=lambda name: (last not in name, name))[:4]
+
+    def _listeners(self, patient: _Patient) -> int:
+        """Subscribers of the node's outputs, without the doctor."""
+        base, namespace = _split(patient.name)
+        return sum(
+            info.node_name != _NAME
+            for name, types in self._node.get_publisher_names_and_types_by_node(base, namespace)
+            if name.endswith(("depth/image_rect", "depth/preview", "points_dense"))
+            for info in self._node.get_subscriptions_info_by_topic(name)
+        )
+
+    def _hear_tf(self, message: Any) -> None:
+        for transform in message.transforms:
+            self._tf_edges.add((transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/")))
+
+    def _hear_clock(self, message: Clock) -> None:
+        self._clock_ns = stamp_ns_of(message.clock)
+        self._clocks += 1
+
+    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            node, _, line = status.name.partition(": ")
+            if line == "node":
+                self._failures[node] = status.message if status.level == DiagnosticStatus.ERROR else ""
+
+
+def _qos_problem(publisher: TopicEndpointInfo, subscription: TopicEndpointInfo) -> str:
+    compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
+    return str(reason).removeprefix("ERROR: ").rstrip("; ") if compatible == QoSCompatibility.ERROR else ""
+
+
+def _camera_of(patient: _Patient) -> tuple[PinholeCamera | None, str]:
+    """The camera of the newest camera_info, or why that cannot be used."""
+    message = next((heard.newest for heard in patient.topics if heard.role == CAMERA_INFO), None)
+    if message is None:
+        return None, ""
+    try:
+        return camera_from_info(message, patient.parameters.get("rectified") is not False), ""
+    except MonoDepthError as error:
+        return None, str(error)
+
+
+def _model_facts(parameters: dict[str, object]) -> ModelFacts | None:
+    name = parameters.get("model")
+    if not isinstance(name, str):
+        return None
+    try:
+        contract = load_contract(model_path(name))
+    except MonoDepthError as error:
+        return ModelFacts(name, problem=str(error))
+    return ModelFacts(name, contract.width_px, contract.height_px, contract.trained_fx_px, contract.completes)
+
+
+def _status_facts(statuses: Sequence[DepthStatus], seconds: float) -> StatusFacts | None:
+    if not statuses:
+        return None
+    first, newest = statuses[0], statuses[-1]
+    made = [status for status in statuses if status.mode != DepthStatus.MODE_NONE]
+    return StatusFacts(
+        count=len(statuses),
+        rate_hz=len(made) / seconds,
+        mode=_MODES.get(newest.mode, "COMPLETION"),
+        reason=newest.reason,
+        metric=newest.metric,
+        latency_s=statistics.median(status.latency_s for status in statuses),
+        images=newest.images_received - first.images_received + 1,
+        dropped=newest.images_dropped - first.images_dropped,
+        rejected=newest.images_rejected - first.images_rejected,
+        provider=newest.provider,
+        inputs=tuple(
+            InputHealth(health.name, health.used, health.reason, health.received, health.rejected, health.last_error)
+            for health in newest.sensors
+        ),
+    )
+
+
+def _split(full_name: str) -> tuple[str, str]:
+    namespace, _, base = full_name.rpartition("/")
+    return base, namespace or "/"
+
+
+def _join(name: str, namespace: str) -> str:
+    return f"{namespace.rstrip('/')}/{name}"
