@@ -14,7 +14,9 @@
 
 Every run is `mono-depth train` in a process of its own, in a folder of its own below --out; its command is in
 results.json. A run that is finished is not run again, one that was interrupted goes on from its last checkpoint. Drives
-are simulated first, unless --bags names some (with /truth/depth, the last one for validation).
+are simulated first, unless --bags names some (with /truth/depth). Validation is on the last 15 % of every drive, which
+no run sees, as for a robot that learns its own surroundings; --validate-on street keeps the whole last drive for it,
+another street.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from mono_depth_ros.training.curves import read_history
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "?gt_points=/truth/depth"
 BEAMS = (64, 16, 8, 4, 2)
-TRAIN_SEEDS, VALIDATION_SEED = (11, 12, 13), 21
+STREET_SEEDS = (11, 12, 13, 21)
 CAMERA_HEIGHT_M = 1.55  # of the simulated robot
 
 
@@ -79,9 +81,9 @@ def runs() -> list[Run]:
 
 
 def simulated(folder: Path, seconds: float, workers: int) -> list[Path]:
-    """The drives, simulated where they are missing; the last is for validation."""
+    """The drives, simulated where they are missing."""
     bags = []
-    for seed in (*TRAIN_SEEDS, VALIDATION_SEED):
+    for seed in STREET_SEEDS:
         bag = folder / f"street_{seed}"
         if not (bag / "metadata.yaml").exists():
             size = ("--size", "192x64", "--lidar-beams", "64")
@@ -97,10 +99,10 @@ def train(run: Run, seed: int, bags: Sequence[Path], args: argparse.Namespace) -
     result_file = out / "result.json"
     if result_file.exists():
         return dict(json.loads(result_file.read_text(encoding="utf-8")))
-    *train_bags, held_out = bags
+    other_street = args.validate_on == "street"
     overrides = [
-        "data=[" + ", ".join(f"bag:{bag}{TRUTH}" for bag in train_bags) + "]",
-        f"validation=bag:{held_out}{TRUTH}",
+        "data=[" + ", ".join(f"bag:{bag}{TRUTH}" for bag in (bags[:-1] if other_street else bags)) + "]",
+        *([f"validation=bag:{bags[-1]}{TRUTH}"] if other_street else []),
         f"seed={seed}",
         f"max_steps={round(args.steps * run.steps)}",
         f"max_minutes={args.minutes or 'null'}",
@@ -217,7 +219,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
     parser.add_argument("--precision", default="bf16-mixed", help="or 32-true (default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="more overrides for every run")
-    parser.add_argument("--bags", nargs="+", type=Path, help="drives with /truth/depth, the last for validation")
+    parser.add_argument("--validate-on", choices=["tail", "street"], default="tail")
+    parser.add_argument("--bags", nargs="+", type=Path, help="drives with /truth/depth")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each simulated drive (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="that render (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out/proofs"))
