@@ -183,9 +183,9 @@ def lidar_ground(points_camera_m: Points, T_base_camera: RigidTransform, camera_
     """
     up = _up_in_camera(T_base_camera)
     above_m = points_camera_m @ up.astype(np.float32) + np.float32(camera_height_m)
-    distance_m = np.linalg.norm(points_camera_m, axis=1)
     # A wedge that holds a ground turned by seven degrees; what is higher is no ground.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance_m = np.linalg.norm(points_camera_m, axis=1)
         near_ground = np.abs(above_m) < 0.3 * camera_height_m + 0.12 * distance_m
     plane = fit_ground_plane(points_camera_m[near_ground & (distance_m < 25.0)], up)
     return plane if isinstance(plane, GroundPlane) else None

@@ -97,8 +97,9 @@ def decide(
     """Sets the dial for one image.
 
     Args:
-        points_in_view: image cells that hold a point; None when there is no scan.
-        points_age_s: image stamp minus scan stamp; the sign does not matter; None when there is no scan.
+        points_in_view: image cells that hold a point; None when no scan can be used.
+        points_age_s: image stamp minus scan stamp; the sign does not matter; None when there is no scan. An age without
+            points is that of a scan too old to be shown.
         policy: the limits.
         state: what the previous call returned.
         remembered: whether the lidar memory carried the points by odometry (SensorSnapshot.points_remembered), so that
@@ -119,9 +120,9 @@ def decide(
     points_limit = policy.min_points if completing else policy.resume_points
     if policy.forced is not None:
         decision = _forced(policy.forced, bool(points_in_view))
-    elif points_in_view is None or points_age_s is None:
+    elif points_age_s is None:
         decision = DialDecision(Mode.PREDICTION, Reason.NO_POINTS)
-    elif abs(points_age_s) > age_limit_s:
+    elif points_in_view is None or abs(points_age_s) > age_limit_s:
         decision = DialDecision(Mode.PREDICTION, Reason.POINTS_STALE)
     elif points_in_view < points_limit:
         decision = DialDecision(Mode.PREDICTION, Reason.TOO_FEW_POINTS)
