@@ -118,7 +118,7 @@ def _publish(drive: Drive, publisher: RobotPublisher, on_frame: Callable[[], Non
         time.sleep(max(0.0, start_s + index / drive.rate_hz - time.monotonic()))
         stamps_ns.append(start_ns + frame.stamp_ns - drive.frames[0].stamp_ns)
         sent_s.append(time.monotonic())
-        publisher.publish(frame, stamps_ns[-1], with_points=has_lidar)
+        publisher.publish(frame, stamps_ns[-1], silent=() if has_lidar else ("lidar",))
         on_frame()
     return stamps_ns, sent_s
 

@@ -3,6 +3,7 @@
 
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from mono_depth_ros.ros.conversions import byte_array, camera_info_message, imag
 from mono_depth_ros.synthetic.robot import DriveFrame
 
 CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = "camera", "lidar", "base_link", "odom"
+PUBLISHED = ("camera", "camera_info", "lidar", "odom")
 _XYZ = tuple(
     PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
     for name, offset in (("x", 0), ("y", 4), ("z", 8))
@@ -56,17 +58,25 @@ class RobotPublisher:
             for publisher in (self._image, self._camera_info, self._points, self._odom)
         )
 
-    def publish(self, frame: DriveFrame, stamp_ns: int, *, with_points: bool) -> None:
+    def publish(self, frame: DriveFrame, stamp_ns: int, *, silent: Collection[str] = ()) -> None:
         """One moment of the drive, under another stamp: the first camera, odometry, and the LiDAR if there is one.
 
         The image goes last, as the slowest sensor's data would.
+
+        Args:
+            frame: what the sensors see.
+            stamp_ns: of all messages.
+            silent: of PUBLISHED, those that say nothing now.
         """
-        self._odom.publish(_odometry_message(frame, stamp_ns))
         view, header = frame.views[0], _header(stamp_ns, CAMERA_FRAME)
-        self._camera_info.publish(camera_info_message(view.camera, header))
-        if with_points and frame.lidar is not None:
+        if "odom" not in silent:
+            self._odom.publish(_odometry_message(frame, stamp_ns))
+        if "camera_info" not in silent:
+            self._camera_info.publish(camera_info_message(view.camera, header))
+        if "lidar" not in silent and frame.lidar is not None:
             self._points.publish(_points_message(frame.lidar.points_lidar, _header(stamp_ns, LIDAR_FRAME)))
-        self._image.publish(image_message(rgb_image_fields(view.image_rgb), header))
+        if "camera" not in silent:
+            self._image.publish(image_message(rgb_image_fields(view.image_rgb), header))
 
 
 class DepthListener:

@@ -115,7 +115,7 @@ def test_the_launch_file_starts_a_node_that_completes_with_extrinsics_from_tf(ro
     assert publisher is not None
 
 
-@pytest.mark.parametrize("name", ["depth.launch.py", "replay.launch.py"])
+@pytest.mark.parametrize("name", ["depth.launch.py", "replay.launch.py", "rig.launch.py", "demo.launch.py"])
 def test_a_launch_file_is_python_with_the_function_that_launch_calls(name):
     tree = ast.parse((ROOT / "launch" / name).read_text())
     assert "generate_launch_description" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

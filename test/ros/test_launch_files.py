@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, for real, wherever launch_ros is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make build, then source install/")
+pytest.importorskip("launch_ros", reason="needs launch_ros (a distribution's ROS 2)")
+
+from ros_robot import camera_info_of, image_of
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from mono_depth_ros.msg import DepthStatus
+
+if TYPE_CHECKING:
+    from ros_robot import Robot
+
+ROS2 = shutil.which("ros2")
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.skipif(ROS2 is None, reason="needs the ros2 command (a distribution's ROS 2)"),
+]
+_COMMON = ("model", "mode", "providers", "params_file", "use_sim_time", "autostart", "log_level", "image_transport")
+
+
+@contextmanager
+def launched(domain: int, name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A launch file while it runs; ended as Ctrl-C would."""
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+    command = [str(ROS2), "launch", "mono_depth_ros", name, *arguments]
+    launch = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        yield launch
+    finally:
+        launch.send_signal(signal.SIGINT)
+        try:
+            output, _ = launch.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(launch.pid, signal.SIGKILL)
+            output, _ = launch.communicate()
+            pytest.fail(f"{name} did not end within 30 s of SIGINT\n{output}")
+    assert "process has died" not in output, output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("depth.launch.py", ("namespace", "image", "camera_info", "points", "scan", "odom", "twist", *_COMMON)),
+        ("rig.launch.py", ("cameras", "image", "points", "odom", "single_process", *_COMMON)),
+        ("demo.launch.py", ("world", "seed", "seconds", "failures", "model", "rviz", "rviz_config")),
+        ("replay.launch.py", ("bag", "rate", "loop", "rviz", "rviz_config", "image", "points")),
+    ],
+)
+def test_show_args_describes_every_argument(name, arguments):
+    shown = subprocess.run(
+        [str(ROS2), "launch", "mono_depth_ros", name, "--show-args"], capture_output=True, text=True, check=True
+    ).stdout
+    for argument in arguments:
+        _, _, after = shown.partition(f"'{argument}':\n")
+        description = after.strip().splitlines()[0] if after else ""
+        assert len(description) > 10, f"{argument}: {shown}"
+
+
+def test_a_value_that_is_none_of_the_choices_is_refused_before_anything_starts(domain):
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+    ended = subprocess.run(
+        [str(ROS2), "launch", "mono_depth_ros", "depth.launch.py", "mode:=maybe"],
+        env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "maybe" in ended.stderr + ended.stdout and "prediction" in ended.stderr + ended.stdout
+
+
+def send(robot: Robot, cameras: list[str], statuses: list[list[DepthStatus]], frames: int = 100) -> None:
+    """Images of all cameras until every one has given depth."""
+    for frame in range(frames):
+        for camera in cameras:
+            robot.publish(f"/{camera}/camera_info", camera_info_of(frame))
+            robot.publish(f"/{camera}/image_raw", image_of(frame))
+        if robot.reached(lambda: all(any(status.mode for status in heard) for heard in statuses), within_s=0.2):
+            return
+    pytest.fail(f"no depth from every camera: {[[status.reason for status in heard] for heard in statuses]}")
+
+
+def advertise_cameras(robot: Robot, cameras: list[str]) -> None:
+    for camera in cameras:
+        robot.advertise(f"/{camera}/camera_info", CameraInfo)
+        robot.advertise(f"/{camera}/image_raw", Image)
+
+
+def test_a_rig_is_a_node_per_camera(robot, dial_model):
+    cameras = ["front", "rear"]
+    with launched(robot.domain, "rig.launch.py", "cameras:=front,rear", f"model:={dial_model}"):
+        heard = [robot.listen(f"/{camera}/depth_node/status", DepthStatus) for camera in cameras]
+        advertise_cameras(robot, cameras)
+        send(robot, cameras, heard)
+        names = [f"{space}/{name}" for name, space in robot.peer.get_node_names_and_namespaces()]
+        assert {"/front/depth_node", "/rear/depth_node"} <= set(names)
+
+
+def test_a_rig_in_a_single_process_gives_one_cloud(robot, dial_model):
+    cameras = ["front", "rear"]
+    arguments = ("cameras:=front,rear", f"model:={dial_model}", "single_process:=true")
+    with launched(robot.domain, "rig.launch.py", *arguments):
+        heard = [robot.listen(f"/rig_node/{camera}/status", DepthStatus) for camera in cameras]
+        robot.listen("/points_dense", PointCloud2)
+        advertise_cameras(robot, cameras)
+        send(robot, cameras, heard)
+        names = [name for name, _ in robot.peer.get_node_names_and_namespaces()]
+        assert names.count("rig_node") == 1 and "depth_node" not in names
+
+
+def test_the_demo_drives_and_loses_its_lidar_on_schedule(robot):
+    pytest.importorskip("tf2_ros", reason="needs tf2_ros (a distribution's ROS 2)")
+    arguments = ("seconds:=3.0", "width_px:=160", "height_px:=48", "failures:=['lidar 1-3']", "rviz:=false")
+    with launched(robot.domain, "demo.launch.py", *arguments):
+        statuses = robot.listen("/depth_node/status", DepthStatus)
+        modes = (DepthStatus.MODE_COMPLETION, DepthStatus.MODE_PREDICTION)
+        robot.wait(
+            lambda: all(any(status.mode == mode for status in statuses) for mode in modes), "both modes", timeout_s=90.0
+        )
+
+
+def test_a_bag_is_replayed_with_its_clock(domain, shared_data, tmp_path):
+    if subprocess.run([str(ROS2), "bag", "--help"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs ros2 bag (a distribution's ROS 2)")
+    output = subprocess.run(
+        [str(ROS2), "launch", "mono_depth_ros", "replay.launch.py", f"bag:={shared_data / 'data' / 'ddad_parked'}",
+         "image:=/camera_01/image_raw", "image_transport:=compressed", "points:=/lidar/points", "odom:=/odom",
+         "rviz:=false"],
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "the bag has ended" in output.stdout + output.stderr
