@@ -2,6 +2,7 @@
 """The product in one method: ``DepthPipeline.step`` turns what the robot knows into metric depth."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,6 +54,47 @@ class FitToNetwork:
     focal_ratio: float
 
 
+class StageClock:
+    """Durations of consecutive stages."""
+
+    def __init__(self) -> None:
+        self._last_s = time.perf_counter()
+        self._laps: list[tuple[str, float]] = []
+
+    def lap(self, stage: str) -> None:
+        """Ends a stage."""
+        now_s = time.perf_counter()
+        self._laps.append((stage, now_s - self._last_s))
+        self._last_s = now_s
+
+    def laps(self) -> tuple[tuple[str, float], ...]:
+        """(stage, seconds) in order."""
+        return tuple(self._laps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageInWork:
+    """One image between the dial and its depth.
+
+    Attributes:
+        snapshot: what the robot knows.
+        fit: the image at network resolution.
+        decision: of the dial.
+        used: points that go into the network; None for a prediction.
+        points: that have a say in the scale of predictions; None without, or when they are too old.
+        wants_prediction: whether a prediction is wanted beside the completion.
+        clock: durations so far.
+    """
+
+    snapshot: SensorSnapshot
+    fit: FitToNetwork
+    decision: DialDecision
+    used: SparseDepth | None
+    points: SparseDepth | None
+    wants_prediction: bool
+    clock: StageClock
+
+
 class DepthPipeline:
     """Depth for one camera, image after image.
 
@@ -95,55 +137,92 @@ class DepthPipeline:
 
         Or why not: a relative network without any source of metres, or a forced completion without points.
         """
-        contract = self._engine.contract
-        clock = _StageClock()
-        fit = fit_to_network(snapshot.image_rgb, snapshot.camera, contract)
+        work = self.begin(snapshot)
+        if isinstance(work, NoSnapshot):
+            return work
+        depth_m = infer_depth(self._engine, work.fit, work.used)
+        predicted_m = infer_depth(self._engine, work.fit, None) if work.wants_prediction else None
+        work.clock.lap("network")
+        depth_m, scale = self.measure(work, depth_m, predicted_m)
+        work.clock.lap("scale")
+        return self.end(work, depth_m, scale)
+
+    def begin(self, snapshot: SensorSnapshot) -> ImageInWork | NoSnapshot:
+        """All that comes before the network: what it is to be asked."""
+        clock = StageClock()
+        fit = fit_to_network(snapshot.image_rgb, snapshot.camera, self._engine.contract)
         clock.lap("resize")
         sparse = _points_in_view(snapshot, fit.camera)
         decision = self._decide(sparse, snapshot)
         clock.lap("project")
         if decision.mode is Mode.NONE:
             return _nothing_to_complete(snapshot, decision)
-        used = sparse if decision.mode is Mode.COMPLETION else None
-        depth_m = infer_depth(self._engine, fit, used)
-        clock.lap("network")
-        depth_m, scale = self._metric(snapshot, fit, depth_m, sparse, decision.mode)
-        clock.lap("scale")
-        if used is not None and self._anchor is not None:
-            depth_m = anchor_to_points(depth_m, used, self._anchor)
-        clock.lap("anchor")
+        completes = decision.mode is Mode.COMPLETION
+        age_s = snapshot.points_age_s
+        return ImageInWork(
+            snapshot,
+            fit,
+            decision,
+            sparse if completes else None,
+            # A network that only predicts has its scale from points too; too old ones have no say in either.
+            sparse if age_s is not None and abs(age_s) <= self._policy.max_points_age_s else None,
+            completes and self._scaler.needs_prediction(snapshot),
+            clock,
+        )
+
+    def measure(
+        self, work: ImageInWork, depth_m: DepthMap, predicted_m: DepthMap | None
+    ) -> tuple[DepthMap, ScaleEstimate]:
+        """Which factor takes this network's predictions to metres.
+
+        Args:
+            work: the image.
+            depth_m: what the network gave for it.
+            predicted_m: what it gave without points, if that was wanted too.
+
+        Returns:
+            The depth, where it is a prediction as right as up to a factor, and the factor.
+        """
+        snapshot, fit = work.snapshot, work.fit
+        if work.decision.mode is Mode.COMPLETION:
+            if predicted_m is not None:
+                predicted_m = self._without_offset(predicted_m, work.points)
+            return depth_m, self._scaler.update(snapshot, fit.camera, predicted_m, work.points)
+        depth_m = self._without_offset(depth_m, work.points)
+        return depth_m, self._scaler.update(snapshot, fit.camera, depth_m, work.points)
+
+    def end(self, work: ImageInWork, depth_m: DepthMap, scale: ScaleEstimate) -> DepthResult | NoSnapshot:
+        """All that comes after the network.
+
+        Args:
+            work: the image.
+            depth_m: as ``measure`` returned it.
+            scale: of predictions; completed depth has that of its points.
+        """
+        contract, snapshot, decision = self._engine.contract, work.snapshot, work.decision
+        if decision.mode is Mode.COMPLETION and snapshot.points_age_s is not None:
+            scale = ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, snapshot.points_age_s)
+        else:
+            depth_m = depth_m * np.float32(scale.value)
+        if work.used is not None and self._anchor is not None:
+            depth_m = anchor_to_points(depth_m, work.used, self._anchor)
+        work.clock.lap("anchor")
         if contract.kind == RELATIVE_INVERSE_DEPTH and not scale.metric:
             return _not_metric(snapshot, contract, decision)
         return DepthResult(
             stamp_ns=snapshot.stamp_ns,
             camera_frame=snapshot.camera_frame,
-            camera=fit.camera,
+            camera=work.fit.camera,
             depth_m=keep_trusted(depth_m, contract),
-            image_rgb=fit.image_rgb,
+            image_rgb=work.fit.image_rgb,
             mode=decision.mode,
             reason=decision.reason,
-            points_used=0 if used is None else len(used),
+            points_used=0 if work.used is None else len(work.used),
             scale=scale,
-            stage_s=clock.laps(),
+            stage_s=work.clock.laps(),
             sensors=_as_used(snapshot.sensors, decision, scale),
             calibration=self._scaler.verdict,
         )
-
-    def _metric(
-        self, snapshot: SensorSnapshot, fit: FitToNetwork, depth_m: DepthMap, sparse: SparseDepth | None, mode: Mode
-    ) -> tuple[DepthMap, ScaleEstimate]:
-        """Depth in metres as far as anything vouches for them, and what does."""
-        age_s = snapshot.points_age_s
-        # A network that only predicts has its scale from points too; points that are too old have no say in either.
-        points = sparse if age_s is not None and abs(age_s) <= self._policy.max_points_age_s else None
-        if mode is Mode.COMPLETION and age_s is not None:
-            due = self._scaler.needs_prediction(snapshot)
-            predicted_m = self._without_offset(infer_depth(self._engine, fit, None), points) if due else None
-            self._scaler.update(snapshot, fit.camera, predicted_m, points)
-            return depth_m, ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, age_s)
-        depth_m = self._without_offset(depth_m, points)
-        scale = self._scaler.update(snapshot, fit.camera, depth_m, points)
-        return depth_m * np.float32(scale.value), scale
 
     def _without_offset(self, predicted_m: DepthMap, points: SparseDepth | None) -> DepthMap:
         """A relative network's prediction as right as up to a factor; others' as it is."""
@@ -189,12 +268,6 @@ def _as_used(
     )
 
 
-def _no_depth(snapshot: SensorSnapshot, decision: DialDecision) -> NoSnapshot:
-    """The dial was told to complete, and there is nothing to complete."""
-    message = f"{decision.reason.value}: the mode is forced and there is no point in view; is the LiDAR there?"
-    return NoSnapshot(snapshot.stamp_ns, decision.reason.value, message, snapshot.sensors)
-
-
 def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: DialDecision) -> NoSnapshot:
     """Why an image gives no depth although everything works."""
     return NoSnapshot(
@@ -237,24 +310,29 @@ def network_size(camera: PinholeCamera, contract: ModelContract) -> tuple[int, i
 
 
 def infer_depth(engine: Engine, fit: FitToNetwork, sparse: SparseDepth | None) -> DepthMap:
-    """Runs the network on one image.
+    """Runs the network on one image; float32 [H, W], metres along z, every pixel filled."""
+    return infer_batch(engine, [(fit, sparse)])[0]
+
+
+def infer_batch(engine: Engine, images: Sequence[tuple[FitToNetwork, SparseDepth | None]]) -> list[DepthMap]:
+    """Runs the network on images of one size at once, each with its own points or none.
 
     Focal normalisation: the network sees every camera as one of ``trained_fx_px``. An image with twice the focal
     length shows things twice as near, so the network's metres are multiplied by the ratio of focal lengths, and the
     points are divided by it before.
 
     Returns:
-        float32 [H, W], metres along z, every pixel filled.
+        float32 [H, W] for each, metres along z, every pixel filled.
     """
-    if sparse is None:
-        points_bvu: npt.NDArray[np.int64] = np.zeros((0, 3), np.int64)
-        points_depth_m: npt.NDArray[np.float32] = np.zeros(0, np.float32)
-    else:
-        points_bvu = np.stack([np.zeros_like(sparse.rows), sparse.rows, sparse.cols], axis=1)
-        points_depth_m = sparse.depth_m / np.float32(fit.focal_ratio)
-    depth_m = engine.infer(fit.image_rgb[None], points_bvu, points_depth_m)[0]
-    metric: DepthMap = depth_m * np.float32(fit.focal_ratio)
-    return metric
+    points_bvu = [np.zeros((0, 3), np.int64)]
+    points_depth_m = [np.zeros(0, np.float32)]
+    for number, (fit, sparse) in enumerate(images):
+        if sparse is not None:
+            points_bvu.append(np.stack([np.full_like(sparse.rows, number), sparse.rows, sparse.cols], axis=1))
+            points_depth_m.append(sparse.depth_m / np.float32(fit.focal_ratio))
+    rgb = np.stack([fit.image_rgb for fit, _ in images])
+    depth_m = engine.infer(rgb, np.concatenate(points_bvu), np.concatenate(points_depth_m))
+    return [one_m * np.float32(fit.focal_ratio) for one_m, (fit, _) in zip(depth_m, images, strict=True)]
 
 
 def keep_trusted(depth_m: DepthMap, contract: ModelContract) -> DepthMap:
@@ -267,19 +345,3 @@ def _points_in_view(snapshot: SensorSnapshot, camera: PinholeCamera) -> SparseDe
     if snapshot.points_camera_m is None:
         return None
     return project_points(snapshot.points_camera_m, camera)
-
-
-class _StageClock:
-    """Durations of consecutive stages."""
-
-    def __init__(self) -> None:
-        self._last_s = time.perf_counter()
-        self._laps: list[tuple[str, float]] = []
-
-    def lap(self, stage: str) -> None:
-        now_s = time.perf_counter()
-        self._laps.append((stage, now_s - self._last_s))
-        self._last_s = now_s
-
-    def laps(self) -> tuple[tuple[str, float], ...]:
-        return tuple(self._laps)
