@@ -20,7 +20,7 @@ from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN, SPARSE_DEPTH
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 from mono_depth_ros.ros.image_health import ImageHealth
-from mono_depth_ros.ros.image_worker import ImageWorker, ReceivedImage
+from mono_depth_ros.ros.image_worker import ImageTaker, ReceivedImage
 from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.problem_log import ProblemLog
 from mono_depth_ros.ros.qos_health import QosHealth
@@ -40,7 +40,7 @@ class InputStream(Protocol):
     """Where the messages go: DepthStream."""
 
     buffer: SnapshotBuffer
-    worker: ImageWorker
+    worker: ImageTaker
     images: ImageHealth
     config: DepthNodeConfig
     intake: SensorIntake

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """depth_node: one camera, whatever points and odometry there are, metric depth out. docs/depth_node.md describes it."""
 
-import functools
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
@@ -15,11 +13,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from mono_depth_ros.errors import ConfigError, MonoDepthError
+from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pose_engine import PoseEngine
 from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN
-from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.ros.depth_inputs import DepthInputs
 from mono_depth_ros.ros.depth_outputs import DepthOutputs
 from mono_depth_ros.ros.depth_stream import DepthStream
@@ -29,34 +26,10 @@ from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTr
 from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
+from mono_depth_ros.ros.transitions import logged_transition
 from mono_depth_ros.share import model_path
 
 _STOP_TIMEOUT_S = 30.0
-Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
-
-
-def _logged(transition: Transition) -> Transition:
-    """rclpy swallows what a transition raises; this logs it and keeps it for /diagnostics."""
-
-    @functools.wraps(transition)
-    def wrapped(node: "DepthNode", state: LifecycleState) -> TransitionCallbackReturn:
-        name = transition.__name__.removeprefix("on_")
-        try:
-            outcome = transition(node, state)
-        except MonoDepthError as error:
-            node.failure = f"{name} failed: {error}"
-            node.get_logger().error(node.failure)
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:
-            node.failure = f"{name} failed: {type(error).__name__}: {error}"
-            node.get_logger().error(f"{node.failure}\n{traceback.format_exc()}")
-            return TransitionCallbackReturn.ERROR
-        if name != "error":
-            node.failure = ""
-        node.get_logger().info(f"{name}: {outcome.name.lower()}")
-        return outcome
-
-    return wrapped
 
 
 class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
@@ -104,7 +77,7 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             return False
         return bool(self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
-    @_logged
+    @logged_transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reads the parameters, opens the model, advertises the outputs."""
         config = self._settings.config()
@@ -112,12 +85,12 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads)
         engine.warm_up()
         self.get_logger().info(f"model {engine.contract.name!r} runs on {engine.provider} {engine.provider_note}")
-        pose = _open_pose_model(config, engine)
+        pose = open_pose_model(config, engine)
         extrinsics = self._make_extrinsics(config)
         self._stream = DepthStream(engine, config, extrinsics, DepthOutputs(self), self._problems, pose)
         return super().on_configure(state)
 
-    @_logged
+    @logged_transition
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Starts the worker and listens."""
         outcome = super().on_activate(state)
@@ -128,25 +101,25 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         stream.inputs = DepthInputs(self, stream, self._problems)
         return outcome
 
-    @_logged
+    @logged_transition
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops listening and finishes the image in work."""
         self._stop()
         return super().on_deactivate(state)
 
-    @_logged
+    @logged_transition
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lets go of the model and the outputs; every parameter can be set again."""
         self._release()
         return super().on_cleanup(state)
 
-    @_logged
+    @logged_transition
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Ends work from any state."""
         self._release()
         return super().on_shutdown(state)
 
-    @_logged
+    @logged_transition
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured after a transition went wrong; ``failure`` keeps the reason."""
         self._release()
@@ -208,29 +181,10 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         unknown = self._settings.unknown
         if stream is None:
             return NodeHealth(lifecycle=lifecycle, failure=self.failure, unknown_parameters=unknown)
-        latest = stream.latest
-        reports = (stream.images.report(), *stream.reports[1:])
-        return NodeHealth(
-            lifecycle=lifecycle,
-            failure=self.failure,
-            reports=reports,
-            images_silent_s=stream.images.silent_s(),
-            counts=stream.worker.counts(),
-            mode=latest.mode.name if isinstance(latest, DepthResult) else "NONE" if latest else "",
-            reason=str(getattr(latest.reason, "value", latest.reason)) if latest else "",
-            model_name=stream.engine.contract.name,
-            provider=stream.engine.provider,
-            provider_note=stream.engine.provider_note,
-            transform_problems=stream.transform_problems,
-            transform_changes=stream.extrinsics.changes,
-            last_transform_change=stream.extrinsics.last_change,
-            unknown_parameters=unknown,
-            calibration_reason=latest.calibration.reason if isinstance(latest, DepthResult) else "",
-            qos={report.name: stream.qos.counts(report.name) for report in reports},
-        )
+        return stream.health(lifecycle, self.failure, unknown)
 
 
-def _open_pose_model(config: DepthNodeConfig, engine: OnnxEngine) -> PoseEngine | None:
+def open_pose_model(config: DepthNodeConfig, engine: OnnxEngine) -> PoseEngine | None:
     """The pose network, if one is named.
 
     Raises:

@@ -19,9 +19,10 @@ from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuff
 from mono_depth_ros.ros.conversions import StatusFacts, message_image, status_message
 from mono_depth_ros.ros.depth_inputs import DepthInputs
 from mono_depth_ros.ros.depth_outputs import DepthOutputs
+from mono_depth_ros.ros.diagnostics import NodeHealth
 from mono_depth_ros.ros.extrinsics import CameraExtrinsics
 from mono_depth_ros.ros.image_health import ImageHealth
-from mono_depth_ros.ros.image_worker import ImageWorker, ReceivedImage
+from mono_depth_ros.ros.image_worker import ImageTaker, ImageWorker, ReceivedImage
 from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.output_view import output_view
 from mono_depth_ros.ros.problem_log import ProblemLog
@@ -62,7 +63,8 @@ class DepthStream:
 
     Attributes:
         config: may be replaced at any time; an image sees one or the other, never a mixture.
-        worker: calls ``process`` with the newest image.
+        worker: calls ``process`` with the newest image; a rig puts its own in this place, which calls ``prepare`` and
+            ``finish``.
         inputs: the subscriptions while the node is active.
         latest: outcome of the latest image.
         reports: health of every input at the latest image, the image's own first.
@@ -96,7 +98,7 @@ class DepthStream:
         self._time_jumped = threading.Event()
         self._adjusted_to = config
         self.pipeline = DepthPipeline(engine, config.dial_policy(), config.anchor_policy(), config.scale_policy(), pose)
-        self.worker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, self._crashed)
+        self.worker: ImageTaker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, self._crashed)
 
     def wanted(self) -> bool:
         """Whether depth is to be made: somebody listens, or the node is to be kept warm."""
@@ -155,6 +157,29 @@ class DepthStream:
         )
         self._publish_status(image, outcome, (*before, *outcome.stage_s, ("publish", time.monotonic() - stepped_s)))
         return True
+
+    def health(self, lifecycle: str, failure: str, unknown_parameters: tuple[str, ...]) -> NodeHealth:
+        """What there is to say on /diagnostics now."""
+        latest = self.latest
+        reports = (self.images.report(), *self.reports[1:])
+        return NodeHealth(
+            lifecycle=lifecycle,
+            failure=failure,
+            reports=reports,
+            images_silent_s=self.images.silent_s(),
+            counts=self.worker.counts(),
+            mode=latest.mode.name if isinstance(latest, DepthResult) else "NONE" if latest else "",
+            reason=str(getattr(latest.reason, "value", latest.reason)) if latest else "",
+            model_name=self.engine.contract.name,
+            provider=self.engine.provider,
+            provider_note=self.engine.provider_note,
+            transform_problems=self.transform_problems,
+            transform_changes=self.extrinsics.changes,
+            last_transform_change=self.extrinsics.last_change,
+            unknown_parameters=unknown_parameters,
+            calibration_reason=latest.calibration.reason if isinstance(latest, DepthResult) else "",
+            qos={report.name: self.qos.counts(report.name) for report in reports},
+        )
 
     def _adjust(self) -> None:
         config = self.config

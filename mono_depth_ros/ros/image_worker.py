@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,22 @@ class ImageCounts:
 
 
 NO_IMAGES = ImageCounts(0, 0, 0, 0)
+
+
+class ImageTaker(Protocol):
+    """Where the images of one camera go: an ImageWorker, or the camera's place in a rig."""
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout_s: float) -> bool: ...
+
+    def offer(self, image: ReceivedImage) -> None: ...
+
+    def skip(self) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def counts(self) -> ImageCounts: ...
 
 
 class ImageWorker:

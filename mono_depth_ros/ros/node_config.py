@@ -239,8 +239,8 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number wi
 FIELDS: dict[str, dataclasses.Field[Any]] = {
     field.metadata["name"]: field for field in dataclasses.fields(DepthNodeConfig)
 }
-# What ROS itself sets on a node.
-_NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.")
+# What ROS itself sets on a node, and what rig_node has beside these (rig_config.py).
+_NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.", "rig.")
 
 
 def problem_with(name: str, value: object) -> str:
