@@ -24,6 +24,8 @@ from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScaleEstimate,
 from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorSnapshot, SensorState
 
 DEFAULT_DIAL_POLICY = DialPolicy()
+# Sources of scale that the points of this image take part in.
+_OF_POINTS = (ScaleSource.POINTS, ScaleSource.FUSED)
 
 
 class Engine(Protocol):
@@ -220,7 +222,7 @@ class DepthPipeline:
             points_used=0 if work.used is None else len(work.used),
             scale=scale,
             stage_s=work.clock.laps(),
-            sensors=_as_used(snapshot.sensors, decision, scale),
+            sensors=_as_used(snapshot.sensors, decision, work.points is not None and scale.source in _OF_POINTS),
             calibration=self._scaler.verdict,
         )
 
@@ -253,15 +255,14 @@ def _nothing_to_complete(snapshot: SensorSnapshot, decision: DialDecision) -> No
     )
 
 
-def _as_used(
-    sensors: tuple[SensorReport, ...], decision: DialDecision, scale: ScaleEstimate
-) -> tuple[SensorReport, ...]:
-    """The reports of the sensors, with those right that the dial did without: what is used for the scale is used."""
-    if decision.mode is Mode.COMPLETION or scale.source in (ScaleSource.POINTS, ScaleSource.FUSED):
+def _as_used(sensors: tuple[SensorReport, ...], decision: DialDecision, for_scale: bool) -> tuple[SensorReport, ...]:
+    """The reports of the sensors, with those right whose points the dial did without, or took for the scale alone."""
+    if decision.mode is Mode.COMPLETION:
         return sensors
-    state = {Reason.POINTS_STALE: SensorState.STALE}.get(decision.reason)
+    reason = "scale_only" if for_scale else decision.reason.value
+    state = SensorState.STALE if decision.reason is Reason.POINTS_STALE else None
     return tuple(
-        replace(report, used=False, reason=decision.reason.value, state=state or report.state)
+        replace(report, used=for_scale, reason=reason, state=state or report.state)
         if report.used and report.name in POINT_SOURCES
         else report
         for report in sensors

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dial_model import HEIGHT_PX, WIDTH_PX, write_model
@@ -7,8 +9,9 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.dial import DialPolicy, Mode, Reason
+from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleSource
-from mono_depth_ros.perception.snapshot import SensorSnapshot
+from mono_depth_ros.perception.snapshot import SensorReport, SensorSnapshot, SensorState
 
 CAMERA = PinholeCamera(128, 64, 100.0, 100.0, 63.5, 31.5)
 
@@ -79,3 +82,21 @@ def test_a_model_that_is_not_metric_gets_metres_from_points_only(tmp_path):
     pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, metric=False)))
     assert pipeline.step(snapshot()).scale.source is ScaleSource.NONE
     assert pipeline.step(snapshot(plane(10.0), 0.0)).scale.metric
+
+
+@pytest.mark.parametrize(
+    ("completes", "metric", "age_s", "told"),
+    [
+        (True, True, 0.05, (True, "at_image_stamp")),
+        (True, True, 0.5, (False, "points_stale")),
+        (False, True, 0.05, (False, "model_predicts_only")),
+        (False, False, 0.05, (True, "scale_only")),
+        (False, False, 0.5, (False, "model_predicts_only")),
+    ],
+)
+def test_points_are_said_to_be_used_where_they_are(tmp_path, completes, metric, age_s, told):
+    report = SensorReport("points", SensorState.OK, age_s, 10.0, True, "at_image_stamp", 1, 0, "")
+    pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, completes=completes, metric=metric)))
+    result = pipeline.step(replace(snapshot(plane(10.0), age_s), sensors=(report,)))
+    assert isinstance(result, DepthResult)
+    assert (result.sensors[0].used, result.sensors[0].reason) == told

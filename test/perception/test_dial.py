@@ -67,3 +67,29 @@ def test_remembered_points_may_be_older_with_a_hysteresis_of_their_own():
         assert decision.mode is mode, (age_s, state, remembered)
     with pytest.raises(ConfigError, match="resume_remembered_age_s"):
         DialPolicy(max_remembered_age_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("forced", "points", "age_s", "mode", "reason"),
+    [
+        (Mode.PREDICTION, 500, 0.0, Mode.PREDICTION, Reason.PREDICTION_FORCED),
+        (Mode.PREDICTION, None, None, Mode.PREDICTION, Reason.PREDICTION_FORCED),
+        (Mode.COMPLETION, 500, 0.0, Mode.COMPLETION, Reason.POINTS_USED),
+        (Mode.COMPLETION, 1, 1.9, Mode.COMPLETION, Reason.POINTS_USED),
+        (Mode.COMPLETION, 0, 0.0, Mode.NONE, Reason.COMPLETION_FORCED),
+        (Mode.COMPLETION, None, None, Mode.NONE, Reason.COMPLETION_FORCED),
+    ],
+)
+def test_a_forced_mode_stands_whatever_the_limits_say(forced, points, age_s, mode, reason):
+    decision, _ = decide(points, age_s, DialPolicy(forced=forced), DialState())
+    assert (decision.mode, decision.reason) == (mode, reason)
+
+
+def test_a_scan_too_old_to_be_shown_is_stale_and_none_at_all_is_none():
+    assert decide(None, 3.0, DialPolicy(), DialState())[0].reason is Reason.POINTS_STALE
+    assert decide(None, None, DialPolicy(), DialState())[0].reason is Reason.NO_POINTS
+
+
+def test_none_cannot_be_forced():
+    with pytest.raises(ConfigError, match="expected forced to be PREDICTION"):
+        DialPolicy(forced=Mode.NONE)

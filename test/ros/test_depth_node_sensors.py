@@ -323,3 +323,34 @@ def test_three_loops_of_a_drive_give_as_many_depth_images_each_time(robot, dial_
     assert made == [20, 20, 20]
     points = health(status, "points")
     assert points.rate_hz == pytest.approx(10.0) and points.jitter_s == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_network_without_metres_has_them_from_points_or_gives_the_reason(robot, tmp_path):
+    from image_model import write_image_model
+
+    start(robot, write_image_model(tmp_path / "relative"), ("/points", PointCloud2))
+    status = status_of(robot, 0)
+    assert (status.mode, status.reason, status.metric) == (DepthStatus.MODE_NONE, "not_metric", False)
+    robot.publish("/points", cloud_of(1))
+    received(robot, "points", 1)
+    status = status_of(robot, 1)
+    assert (status.mode, status.reason, status.metric) == (COMPLETION, "points_used", True)
+    assert status.scale_source == "points"
+
+
+def test_the_scale_of_a_prediction_follows_the_points_that_were_there(robot, tmp_path):
+    from dial_model import write_model
+
+    # Without metres of its own, and for 2.5 m where the wall is at 8 m.
+    model = write_model(tmp_path / "unscaled", metric=False)
+    start(robot, model, ("/points", PointCloud2), lidar__memory_s=0.0)
+    for frame in range(3):
+        robot.publish("/points", cloud_of(frame))
+        received(robot, "points", frame + 1)
+        assert status_of(robot, frame).scale_source == "points"
+    status = status_of(robot, 9)
+    assert (status.mode, status.reason, status.metric) == (PREDICTION, "points_stale", True)
+    assert status.scale_source == "points" and 2.6 < status.scale_value < 4.1
+    assert 0.0 < status.scale_sigma < 1.0 and status.scale_age_s == pytest.approx(0.9, abs=0.21)
+    points = health(status, "points")
+    assert (points.used, points.reason, points.state) == (False, "points_stale", SensorHealth.STALE)
