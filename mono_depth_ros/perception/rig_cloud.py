@@ -12,8 +12,8 @@ from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
 from mono_depth_ros.perception.snapshot import RgbImage
 
-# A camera must be better by this much to take a point from one that comes earlier in the rig.
-_CLEARLY = 1.0 - 1e-4
+# Cameras within this share of each other are equally good; more than what rounding of the poses makes of equal ones.
+_EQUAL = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ def merge_views(
             if other == number or not len(kept_m):
                 continue
             # One that comes first in the rig wins a draw.
-            limit = width_m if other < number else width_m * np.float32(_CLEARLY)
+            limit = width_m * np.float32(1.0 + _EQUAL if other < number else 1.0 - _EQUAL)
             taken = _seen_better(transform_points(T_camera_base[other], kept_m), other_view, limit, tolerance)
             kept_m, kept_rgb, width_m = kept_m[~taken], kept_rgb[~taken], width_m[~taken]
         points.append(kept_m)

@@ -88,7 +88,7 @@ def test_where_the_better_camera_knows_no_depth_the_other_one_fills_in():
 
 
 def test_two_equal_cameras_give_the_points_of_the_first_whatever_their_order():
-    twin = in_a_round_room(mount(0))
+    twin = in_a_round_room(mount(17, 1.3, -0.4))
     points_m, _, owner = merge_views([twin, twin])
     assert len(points_m) == WIDTH_PX * HEIGHT_PX and not owner.any()
     again = merge_views([twin, twin])[0]
