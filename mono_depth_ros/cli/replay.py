@@ -20,6 +20,7 @@ examples:
   mono-depth replay drive --out out/drive_depth --camera /camera_02 --points /lidar/points_4beam --with-inputs
   mono-depth replay drive --out out/dropout --points /lidar/points_4beam --drop /lidar/points_4beam:1.0-2.0
   mono-depth replay drive --out out/camera_only --points none --odom none
+  mono-depth replay drive --out out/scaled --mode prediction --scale fuse:points,camera_height --base-height 0.3
 """
 
 

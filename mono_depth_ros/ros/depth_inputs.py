@@ -108,9 +108,12 @@ class DepthInputs:
         def store(message: Any) -> None:
             try:
                 put(message)
-            except MonoDepthError as error:
-                self._stream.buffer.reject(sensor, str(error))
-                self._problems.report(sensor, str(error))
+            except Exception as error:
+                # Anything else than a refusal is a mistake of ours, which would end the executor and the node with it.
+                refused = isinstance(error, MonoDepthError)
+                problem = str(error) if refused else f"internal_error: {type(error).__name__}: {error}"
+                self._stream.buffer.reject(sensor, problem)
+                self._problems.report(sensor, problem)
                 return
             self._stream.worker.wake()
 

@@ -354,3 +354,35 @@ def test_the_scale_of_a_prediction_follows_the_points_that_were_there(robot, tmp
     assert 0.0 < status.scale_sigma < 1.0 and status.scale_age_s == pytest.approx(0.9, abs=0.21)
     points = health(status, "points")
     assert (points.used, points.reason, points.state) == (False, "points_stale", SensorHealth.STALE)
+
+
+def test_a_mistake_of_ours_in_a_callback_costs_one_message(robot, dial_model, monkeypatch):
+    start(robot, dial_model, ("/points", PointCloud2))
+    intake_module = "mono_depth_ros.messages.sensor_intake.decode_timed_points"
+    with monkeypatch.context() as patched:
+        patched.setattr(intake_module, lambda *_: np.zeros(3)[5])
+        robot.publish("/points", cloud_of(0))
+        received(robot, "points", 1)
+    robot.publish("/points", cloud_of(1))
+    received(robot, "points", 2)
+    status = status_of(robot, 1)
+    assert status.mode == COMPLETION
+    assert health(status, "points").rejected == 1
+    assert health(status, "points").last_error.startswith("internal_error: IndexError")
+
+
+def test_a_middleware_that_tells_no_events_is_listened_to_all_the_same(robot, dial_model, monkeypatch):
+    from rclpy.event_handler import UnsupportedEventTypeError
+
+    from mono_depth_ros.ros.depth_node import DepthNode
+
+    original = DepthNode.create_subscription
+
+    def create(node, *args, event_callbacks=None, **options):
+        if event_callbacks is not None and event_callbacks.deadline is not None:
+            raise UnsupportedEventTypeError("no such event")
+        return original(node, *args, event_callbacks=event_callbacks, **options)
+
+    monkeypatch.setattr(DepthNode, "create_subscription", create)
+    start(robot, dial_model)
+    assert status_of(robot, 0).mode == PREDICTION
