@@ -107,10 +107,10 @@ class _Heard:
 
 
 class _Patient:
-    """One depth node while it is looked at."""
+    """One depth node, or one camera of a rig_node, while it is looked at."""
 
-    def __init__(self, name: str, lifecycle: str, parameters: dict[str, object]) -> None:
-        self.name, self.lifecycle, self.parameters = name, lifecycle, parameters
+    def __init__(self, name: str, lifecycle: str, parameters: dict[str, object], camera: str = "") -> None:
+        self.name, self.lifecycle, self.parameters, self.camera = name, lifecycle, parameters, camera
         self.topics: list[_Heard] = []
         self.statuses: list[DepthStatus] = []
 
@@ -149,7 +149,7 @@ class DoctorCollector:
     def look(self, seconds: float, discovery_s: float = 1.0) -> GraphFacts:
         """Finds the nodes, listens for ``seconds``, and returns what was seen."""
         self._spin(discovery_s)
-        patients = [patient for patient in map(self._examine, self._candidates()) if patient is not None]
+        patients = [patient for name in self._candidates() for patient in self._examine(name)]
         for patient in patients:
             self._listen(patient)
         started_s = time.monotonic()
@@ -178,20 +178,41 @@ class DoctorCollector:
             return [self._only] if self._only in found else []
         return sorted(found)
 
-    def _examine(self, name: str) -> _Patient | None:
-        """The node, if it is one of ours."""
-        got = self._ask(GetParameters, f"{name}/get_parameters", GetParameters.Request(names=list(_ASKED)))
-        values = {} if got is None else dict(zip(_ASKED, map(parameter_value_to_python, got.values), strict=False))
-        parameters = {key: value for key, value in values.items() if value is not None}
+    def _examine(self, name: str) -> list[_Patient]:
+        """The node, if it is one of ours; each camera of a rig."""
+        got = self._parameters(name, _ASKED)
+        parameters = got or {}
         if got is not None and not {"model", "providers"} <= set(parameters):
-            return None
-        if got is None and self._only is None and not self._has_status(name):
-            return None
+            return []
+        if got is None and self._only is None and self._node.count_publishers(f"{name}/status") == 0:
+            return []
         state = self._ask(GetState, f"{name}/get_state", GetState.Request())
-        return _Patient(name, UNKNOWN if state is None else str(state.current_state.label), parameters)
+        lifecycle = UNKNOWN if state is None else str(state.current_state.label)
+        parameters |= self._parameters(name, ("rig.cameras",)) or {}
+        cameras = parameters.get("rig.cameras")
+        if not isinstance(cameras, Sequence) or not all(cameras):
+            return [_Patient(name, lifecycle, parameters)]
+        return [_Patient(name, lifecycle, self._of_camera(name, camera, parameters), camera) for camera in cameras]
 
-    def _has_status(self, name: str) -> bool:
-        return self._node.count_publishers(f"{name}/status") > 0
+    def _of_camera(self, name: str, camera: str, parameters: dict[str, object]) -> dict[str, object]:
+        """The parameters of a rig, with the places that they give under the names that a depth_node has for them."""
+        places = self._parameters(name, ("rig.T_base_lidar", f"rig.T_base_camera.{camera}")) or {}
+        given = {
+            "extrinsics.T_camera_lidar": places.get("rig.T_base_lidar"),
+            "extrinsics.T_base_camera": places.get(f"rig.T_base_camera.{camera}"),
+        }
+        return parameters | {key: value for key, value in given.items() if value}
+
+    def _parameters(self, name: str, asked: Sequence[str]) -> dict[str, object] | None:
+        """Those that the node has; None without an answer."""
+        got = self._ask(GetParameters, f"{name}/get_parameters", GetParameters.Request(names=list(asked)))
+        if got is None:
+            return None
+        if not got.values and len(asked) > 1:
+            # A node answers nothing at all when one of them is unknown to it.
+            return {key: value for one in asked for key, value in (self._parameters(name, (one,)) or {}).items()}
+        values = dict(zip(asked, map(parameter_value_to_python, got.values), strict=False))
+        return {key: value for key, value in values.items() if value is not None}
 
     def _ask(self, service_type: Any, name: str, request: Any, timeout_s: float = 2.0) -> Any:
         """The answer of a service, None without one."""
@@ -214,14 +235,15 @@ class DoctorCollector:
         subscribed = self._node.get_subscriber_names_and_types_by_node(base, namespace)
         for name, types in sorted(subscribed, key=lambda item: "sparse" in item[0]):
             type_name = types[0]
-            if type_name not in _TYPES:
+            if type_name not in _TYPES or _of_another_camera(name, patient):
                 continue
             role = _TYPES[type_name][0]
             if role == IMAGE and any(heard.role == IMAGE for heard in patient.topics):
                 role = "sparse_depth"
             now_ns = self._simulated_ns if simulated else time.time_ns
             patient.topics.append(_Heard(self._node, role, name, type_name, now_ns))
-        self._node.create_subscription(DepthStatus, f"{patient.name}/status", patient.statuses.append, 50)
+        status = f"{patient.name}/{patient.camera}/status" if patient.camera else f"{patient.name}/status"
+        self._node.create_subscription(DepthStatus, status, patient.statuses.append, 50)
 
     def _simulated_ns(self) -> int | None:
         return self._clock_ns
@@ -255,6 +277,7 @@ class DoctorCollector:
             model=_model_facts(patient.parameters),
             camera=camera,
             camera_problem=problem,
+            rig_camera=patient.camera,
         )
 
     def _publishers(self, patient: _Patient, heard: _Heard) -> list[PublisherFacts]:
@@ -306,6 +329,13 @@ class DoctorCollector:
             node, _, line = status.name.partition(": ")
             if line == "node":
                 self._failures[node] = status.message if status.level == DiagnosticStatus.ERROR else ""
+
+
+def _of_another_camera(topic: str, patient: _Patient) -> bool:
+    """Whether a topic of a rig belongs to another of its cameras."""
+    cameras = patient.parameters.get("rig.cameras")
+    others = [camera for camera in cameras if camera != patient.camera] if isinstance(cameras, Sequence) else []
+    return bool(patient.camera) and any(f"/{camera}/" in topic for camera in others)
 
 
 def _qos_problem(publisher: TopicEndpointInfo, subscription: TopicEndpointInfo) -> str:

@@ -18,7 +18,7 @@ from mono_depth_ros.ros.doctor_inputs import input_findings
 
 
 def diagnose(graph: GraphFacts) -> dict[str, tuple[Finding, ...]]:
-    """What there is to say, the worst first, by full name of the node; "" when there is no depth node at all.
+    """What there is to say, the worst first, by title of the node; "" when there is no depth node at all.
 
     >>> [finding.name for finding in diagnose(GraphFacts(3.0, 0))[""]]
     ['no_depth_node']
@@ -26,7 +26,7 @@ def diagnose(graph: GraphFacts) -> dict[str, tuple[Finding, ...]]:
     if not graph.nodes:
         return {"": (_no_node(graph),)}
     return {
-        node.name: tuple(sorted(_of_node(node, graph), key=lambda finding: finding.severity, reverse=True))
+        node.title: tuple(sorted(_of_node(node, graph), key=lambda finding: finding.severity, reverse=True))
         for node in graph.nodes
     }
 

@@ -116,7 +116,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One depth node.
+    """One depth node, or one camera of a rig_node.
 
     Attributes:
         name: full name.
@@ -130,6 +130,7 @@ class NodeFacts:
         model: None if the node did not tell.
         camera: of the newest camera_info; None without a usable one.
         camera_problem: why the newest camera_info cannot be used; empty if it can.
+        rig_camera: name of the camera; empty for a depth_node.
     """
 
     name: str
@@ -143,6 +144,12 @@ class NodeFacts:
     model: ModelFacts | None = None
     camera: PinholeCamera | None = None
     camera_problem: str = ""
+    rig_camera: str = ""
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        return f"{self.name} ({self.rig_camera})" if self.rig_camera else self.name
 
     def parameter(self, name: str) -> object:
         """Value of a parameter; None if it is not known."""

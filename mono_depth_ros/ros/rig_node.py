@@ -31,12 +31,11 @@ from mono_depth_ros.ros.depth_stream import DepthStream
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
 from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
 from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTransforms, TransformSource
-from mono_depth_ros.ros.node_config import DepthNodeConfig
 from mono_depth_ros.ros.output_view import Cloud
 from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
 from mono_depth_ros.ros.rig_config import RigConfig, read_rig_config
-from mono_depth_ros.ros.rig_stream import RigStream
+from mono_depth_ros.ros.rig_stream import RigInput, RigStream
 from mono_depth_ros.ros.transitions import logged_transition
 from mono_depth_ros.share import model_path
 
@@ -122,7 +121,7 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             raise RuntimeError("expected a configured node")
         rig.worker.start()
         for camera, stream in rig.streams.items():
-            stream.inputs = DepthInputs(self, RigInput(stream, rig), self._problems, f"{camera}/")
+            stream.inputs = DepthInputs(self, RigInput(rig, camera), self._problems, f"{camera}/")
         return outcome
 
     @logged_transition
@@ -232,21 +231,6 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
             for line in message.status:
                 line.name = line.name.replace(": ", f": {camera}", 1)
             self._diagnostics_publisher.publish(message)
-
-
-class RigInput:
-    """What DepthInputs fills for one camera: its stream, with depth wanted when anybody wants that of any camera.
-
-    Args:
-        stream: of the camera.
-        rig: of all.
-    """
-
-    def __init__(self, stream: DepthStream, rig: RigStream) -> None:
-        self.buffer, self.worker, self.images = stream.buffer, stream.worker, stream.images
-        self.config: DepthNodeConfig = stream.config
-        self.intake, self.qos = stream.intake, stream.qos
-        self.wanted = rig.wanted
 
 
 def main(args: list[str] | None = None) -> int:

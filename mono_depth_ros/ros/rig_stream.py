@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the images of all cameras of one moment to their depth and one cloud, in one worker thread."""
 
+import dataclasses
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth_ros.errors import FrameError
+from mono_depth_ros.geometry.camera import Points
 from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.rig_pipeline import RigPipeline
+from mono_depth_ros.messages.sensor_intake import SensorIntake
+from mono_depth_ros.perception.point_memory import POINTS, SPARSE_DEPTH
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.rig_cloud import RigView, merge_views
 from mono_depth_ros.perception.rig_slots import Placement, RigSlots
 from mono_depth_ros.perception.snapshot import NoSnapshot
+from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 from mono_depth_ros.ros.depth_stream import DepthStream, PreparedImage
 from mono_depth_ros.ros.extrinsics import TransformSource
 from mono_depth_ros.ros.image_worker import ImageCounts, ImageWorker, ReceivedImage
@@ -80,6 +86,56 @@ class CameraDoor:
             return ImageCounts(self._received, self._processed, dropped, self._rejected, self._idle)
 
 
+class PointsForAll:
+    """The memory of one camera, whose points go into those of the other cameras too: they are decoded once.
+
+    Args:
+        own: of the camera.
+        others: of the other cameras.
+    """
+
+    def __init__(self, own: SnapshotBuffer, others: Sequence[SnapshotBuffer]) -> None:
+        self._others = tuple(others)
+        self._own = own
+        self.add_camera, self.camera = own.add_camera, own.camera
+        self.add_odometry, self.add_twist = own.add_odometry, own.add_twist
+        self.set_T_camera_lidar = own.set_T_camera_lidar
+
+    def add_points(
+        self,
+        stamp_ns: int,
+        points_lidar_m: Points,
+        lidar_frame: str,
+        time_offset_s: npt.NDArray[np.float64] | None = None,
+        source: str = POINTS,
+    ) -> None:
+        """As SnapshotBuffer.add_points; depth images, which are aligned to one camera, stay with that."""
+        self._own.add_points(stamp_ns, points_lidar_m, lidar_frame, time_offset_s, source)
+        if source != SPARSE_DEPTH:
+            for other in self._others:
+                other.add_points(stamp_ns, points_lidar_m, lidar_frame, time_offset_s, source)
+
+
+class RigInput:
+    """What DepthInputs fills for one camera of a rig.
+
+    Args:
+        rig: of all cameras.
+        camera: its name; the first one listens to the points that are for all.
+    """
+
+    def __init__(self, rig: "RigStream", camera: str) -> None:
+        stream, own_sources = rig.streams[camera], (SPARSE_DEPTH,)
+        self.config = stream.config
+        if camera != next(iter(rig.streams)):
+            sources = tuple(source for source in stream.config.point_sources if source in own_sources)
+            self.config = dataclasses.replace(stream.config, point_sources=sources)
+        self.buffer, self.worker, self.images = stream.buffer, stream.worker, stream.images
+        self.intake, self.qos = stream.intake, stream.qos
+        # Of all cameras, as soon as anybody wants that of one.
+        self.wanted = rig.wanted
+
+
 class RigStream:
     """The cameras of a rig, moment after moment.
 
@@ -122,6 +178,10 @@ class RigStream:
         self._doors = {camera: CameraDoor(camera, self._slots, self.worker) for camera in streams}
         for camera, stream in self.streams.items():
             stream.worker = self._doors[camera]
+        self._first, *others = self.streams.values()
+        memory = PointsForAll(self._first.buffer, [stream.buffer for stream in others])
+        node_config = self._first.config
+        self._first.intake = SensorIntake(memory, node_config.rectified, node_config.time_field or None)
 
     def wanted(self) -> bool:
         """Whether depth is to be made: somebody listens to any camera's, or to the merged cloud."""
@@ -137,8 +197,11 @@ class RigStream:
         """Whether every camera has its image, and the points that somebody publishes are there."""
         if not self._slots.is_complete(moment.stamp_ns):
             return False
+        shared = self._first.inputs.expected_sources() if self._first.inputs is not None else []
+        shared = [source for source in shared if source != SPARSE_DEPTH]
         for stream in self.streams.values():
-            sources = stream.inputs.expected_sources() if stream.inputs is not None else []
+            own = stream.inputs.expected_sources() if stream.inputs is not None else []
+            sources = [*shared, *(source for source in own if source == SPARSE_DEPTH)]
             tolerance_s = stream.config.points_tolerance_s
             if sources and not stream.buffer.has_points_near(moment.stamp_ns, tolerance_s, sources):
                 return False
@@ -151,10 +214,12 @@ class RigStream:
         self.missing = tuple(camera for camera in self.streams if camera not in images)
         for camera in self.missing:
             self._problems.report("rig", f"no_image: {camera} has none of this moment; the others go on without it")
+        for stream in self.streams.values():
+            # Where the points come from was told to the first camera only.
+            stream.intake.frames |= self._first.intake.frames
         prepared = {camera: self.streams[camera].prepare(image) for camera, image in images.items()}
         known = {camera: one.snapshot for camera, one in prepared.items() if not isinstance(one.snapshot, NoSnapshot)}
-        if self.streams:
-            self._pipeline.scale_policy = next(iter(self.streams.values())).config.scale_policy()
+        self._pipeline.scale_policy = self._first.config.scale_policy()
         outcomes = self._pipeline.step(known)
         made = False
         for camera, one in prepared.items():

@@ -77,13 +77,22 @@ def test_two_cameras_of_one_moment_each_with_its_own_points(robot, dial_model):
     listen_and_advertise(robot)
     send(robot, 0)
     front, rear = (robot.wait_for(f"/rig_node/{camera}/status", 1) for camera in CAMERAS)
-    # The wall of the LiDAR stands ahead.
+    # One subscription for all cameras; the wall of the LiDAR stands ahead.
+    assert [each.topic_name for each in robot.node.subscriptions].count("/points") == 1
     assert (front.mode, front.reason) == (DepthStatus.MODE_COMPLETION, "points_used")
     assert (rear.mode, rear.reason) == (DepthStatus.MODE_PREDICTION, "too_few_points_in_view")
     assert stamp_ns_of(front.header.stamp) == stamp_ns_of(rear.header.stamp)
     for camera in CAMERAS:
         depth_m = decode_depth_image(robot.wait_for(f"/{camera}/depth/image_rect", 1))
         assert np.isfinite(depth_m).all()
+
+
+def test_a_camera_that_is_not_the_first_completes_too(robot, dial_model):
+    start_rig(robot, dial_model, rig__T_base_camera__front=T_BASE_REAR, rig__T_base_camera__rear=T_BASE_CAMERA)
+    listen_and_advertise(robot)
+    send(robot, 0)
+    front, rear = (robot.wait_for(f"/rig_node/{camera}/status", 1) for camera in CAMERAS)
+    assert (front.mode, rear.mode) == (DepthStatus.MODE_PREDICTION, DepthStatus.MODE_COMPLETION)
 
 
 def test_one_cloud_in_the_base_of_both_cameras(robot, dial_model):
@@ -142,6 +151,25 @@ def test_diagnostics_name_every_camera(robot, dial_model):
 
     wanted = {f"rig_node: {camera} {line}" for camera in CAMERAS for line in ("image", "points", "depth")}
     robot.wait(lambda: wanted <= names(), f"lines {sorted(wanted)}")
+
+
+def test_the_doctor_looks_at_every_camera(robot, dial_model):
+    from mono_depth_ros.ros.doctor_collector import DoctorCollector
+    from mono_depth_ros.ros.doctor_diagnosis import diagnose
+
+    start_rig(robot, dial_model, rig__max_wait_s=0.02)
+    listen_and_advertise(robot)
+    frames = iter(range(1000))
+    robot.peer.create_timer(0.1, lambda: send(robot, next(frames), ("front",)))
+    collector = DoctorCollector(context=robot.context)
+    try:
+        found = diagnose(collector.look(1.5, discovery_s=0.5))
+    finally:
+        collector.close()
+    names = {title: {finding.name for finding in findings} for title, findings in found.items()}
+    assert set(names) == {"/rig_node (front)", "/rig_node (rear)"}
+    assert "depth_comes" in names["/rig_node (front)"]
+    assert {"image_silent", "camera_info_silent"} <= names["/rig_node (rear)"]
 
 
 @pytest.mark.parametrize(
