@@ -4,7 +4,9 @@
 Two things are watched. The factors that the sources of scale.py measure on the same predictions: what the network
 gets wrong, it gets wrong for all of them, so that a difference that lasts is a sensor's. And the ground that the LiDAR
 sees, against where the calibration says the ground is: no network takes part in that, and a LiDAR that was turned up
-or sideways by a few degrees shows in its tilt. A LiDAR that was turned about the vertical shows in neither.
+or sideways by a few degrees shows in its tilt. And the direction in which the images move, against that of odometry
+through the camera's mount: a camera that was turned, about the vertical too, shows in it. A LiDAR that was turned about
+the vertical shows in none of them.
 """
 
 import math
@@ -29,6 +31,9 @@ class CalibrationPolicy:
         smoothing_s: time over which the LiDAR's ground is averaged; a ramp or a pothole is shorter.
         persist_s: a disagreement has to last so long to be told, and has to be gone so long to be taken back.
         min_count: measurements of a source before it has a say.
+        max_direction_rad: between the motion that the images show and that of odometry.
+        direction_smoothing_s: time over which that is averaged; one image tells it to a degree or two.
+        direction_count: looks before it has a say.
 
     Raises:
         ConfigError: if a value is not positive.
@@ -41,10 +46,14 @@ class CalibrationPolicy:
     smoothing_s: float = 5.0
     persist_s: float = 5.0
     min_count: int = 5
+    max_direction_rad: float = float(math.radians(2.0))
+    direction_smoothing_s: float = 20.0
+    direction_count: int = 15
 
     def __post_init__(self) -> None:
         values = (self.min_log, self.sigmas, self.max_tilt_rad, self.max_height, self.smoothing_s, self.persist_s)
-        if not min(*values, self.min_count) > 0:
+        directions = (self.max_direction_rad, self.direction_smoothing_s, self.direction_count)
+        if not min(*values, *directions, self.min_count) > 0:
             raise ConfigError(f"calibration: expected positive values, got {self}")
 
 
@@ -70,11 +79,31 @@ class LidarGround:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectionOffset:
+    """How the motion that the images show is turned against that of odometry, averaged.
+
+    Attributes:
+        offset_rad: x, y, z in the camera's optical frame: turned up, to the right, clockwise.
+        variance: of one look's offset, all axes together.
+        mean_variance: of the average.
+        stamp_ns: of the last look.
+        count: looks so far.
+    """
+
+    offset_rad: tuple[float, float, float]
+    variance: float
+    mean_variance: float
+    stamp_ns: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationState:
     """What is remembered.
 
     Attributes:
         ground: of the LiDAR; None before the first look.
+        direction: of the images' motion; None before the first look.
         suspect: whether a disagreement lasts.
         reason: the latest one, in words; empty before the first.
         changed_ns: since when what is seen differs from ``suspect``; None where it does not.
@@ -84,6 +113,7 @@ class CalibrationState:
     suspect: bool = False
     reason: str = ""
     changed_ns: int | None = None
+    direction: DirectionOffset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +140,7 @@ def watch_calibration(
     stamp_ns: int,
     scale_policy: ScalePolicy,
     policy: CalibrationPolicy = DEFAULT_CALIBRATION_POLICY,
+    offset_rad: tuple[float, float, float] | None = None,
 ) -> tuple[CalibrationState, CalibrationVerdict]:
     """One look.
 
@@ -121,6 +152,8 @@ def watch_calibration(
         stamp_ns: of the image.
         scale_policy: by which the tracks were made.
         policy: limits.
+        offset_rad: how the motion that the images show is turned against odometry's, in the camera's frame, if it was
+            looked at now.
 
     Returns:
         The state for the next call, and the verdict.
@@ -128,7 +161,14 @@ def watch_calibration(
     ground = state.ground
     if lidar_ground is not None and camera_height_m is not None:
         ground = _average(ground, lidar_ground, camera_height_m, stamp_ns, policy)
-    seen = _lidar_disagreement(ground, stamp_ns, policy) or _source_disagreement(tracks, stamp_ns, scale_policy, policy)
+    direction = state.direction
+    if offset_rad is not None:
+        direction = _average_direction(direction, offset_rad, stamp_ns, policy)
+    seen = (
+        _lidar_disagreement(ground, stamp_ns, policy)
+        or _direction_disagreement(direction, stamp_ns, policy)
+        or _source_disagreement(tracks, stamp_ns, scale_policy, policy)
+    )
     suspect, changed_ns = state.suspect, state.changed_ns
     if bool(seen) == suspect:
         changed_ns = None
@@ -136,7 +176,7 @@ def watch_calibration(
         changed_ns = stamp_ns
     elif (stamp_ns - changed_ns) * 1e-9 >= policy.persist_s:
         suspect, changed_ns = bool(seen), None
-    state = CalibrationState(ground, suspect, seen or state.reason, changed_ns)
+    state = CalibrationState(ground, suspect, seen or state.reason, changed_ns, direction)
     return state, CalibrationVerdict(suspect, state.reason if suspect else "")
 
 
@@ -155,6 +195,41 @@ def _average(
         before.log_height + share * (log_height - before.log_height),
         stamp_ns,
         before.count + 1,
+    )
+
+
+def _average_direction(
+    before: DirectionOffset | None, offset_rad: tuple[float, float, float], stamp_ns: int, policy: CalibrationPolicy
+) -> DirectionOffset:
+    """Exponential average, with the variance of a look and that of the average."""
+    if before is None:
+        return DirectionOffset(offset_rad, 0.0, 0.0, stamp_ns, 1)
+    elapsed_s = max(0.0, (stamp_ns - before.stamp_ns) * 1e-9)
+    share = max(1.0 - math.exp(-elapsed_s / policy.direction_smoothing_s), 1.0 / (before.count + 1))
+    far = [now - then for now, then in zip(offset_rad, before.offset_rad, strict=True)]
+    # One look far off, past a moving car, pulls no more than one at three sigma.
+    size, spread = math.hypot(*far), math.sqrt(before.variance)
+    if before.count >= policy.min_count and size > 3.0 * spread > 0.0:
+        far = [part * 3.0 * spread / size for part in far]
+    x, y, z = (then + share * part for then, part in zip(before.offset_rad, far, strict=True))
+    variance = before.variance + share * (sum(part**2 for part in far) - before.variance)
+    mean_variance = (1.0 - share) ** 2 * before.mean_variance + share**2 * variance
+    return DirectionOffset((x, y, z), variance, mean_variance, stamp_ns, before.count + 1)
+
+
+def _direction_disagreement(direction: DirectionOffset | None, stamp_ns: int, policy: CalibrationPolicy) -> str:
+    """Whether the images move elsewhere than odometry says; empty if not, or not looked at lately."""
+    if direction is None or direction.count < policy.direction_count:
+        return ""
+    if abs(stamp_ns - direction.stamp_ns) * 1e-9 > 2.0 * policy.smoothing_s:
+        return ""
+    angle = math.hypot(*direction.offset_rad)
+    if angle <= max(policy.max_direction_rad, policy.sigmas * math.sqrt(direction.mean_variance)):
+        return ""
+    up, right, _ = direction.offset_rad
+    return (
+        f"camera_turned: the images move {math.degrees(right):.1f} degrees to the right of and {math.degrees(up):.1f} "
+        "degrees above where odometry and the camera's mount say; was it bumped?"
     )
 
 

@@ -56,13 +56,18 @@ class ScaleMeasurement:
         value: factor from the network's depth to metres, > 0.
         sigma: its standard deviation, > 0.
         stamp_ns: of the image.
+        lasting: relative standard deviation of what the next images have in common with this one, and what is
+            therefore not averaged away: a network's wrong shape of the scene.
     """
 
     source: ScaleSource
     value: float
     sigma: float
     stamp_ns: int
+    lasting: float = 0.0
 
+
+_LASTING_LOOKS = 20  # over so many measurements the variance that lasts is averaged
 
 MEASURED = (ScaleSource.POINTS, ScaleSource.ODOMETRY, ScaleSource.HEIGHT)
 
@@ -138,6 +143,7 @@ class SourceTrack:
         variance: of the filter, at ``stamp_ns``.
         stamp_ns: of its last measurement.
         count: measurements so far.
+        lasting: mean variance of what does not average out.
     """
 
     source: ScaleSource
@@ -145,11 +151,12 @@ class SourceTrack:
     variance: float
     stamp_ns: int
     count: int
+    lasting: float = 0.0
 
     def sigma_at(self, stamp_ns: int, policy: ScalePolicy) -> float:
-        """Standard deviation of the log factor at a stamp: what the filter is unsure of, drift since, and floor."""
+        """Standard deviation of the log factor at a stamp: of the filter, drift since, what lasts, and floor."""
         age_s = abs(stamp_ns - self.stamp_ns) * 1e-9
-        return math.sqrt(self.variance + policy.drift**2 * age_s + policy.floor(self.source) ** 2)
+        return math.sqrt(self.variance + policy.drift**2 * age_s + self.lasting + policy.floor(self.source) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +256,7 @@ def _follow(track: SourceTrack | None, measurement: ScaleMeasurement, policy: Sc
     log_value, relative = math.log(measurement.value), measurement.sigma / measurement.value
     noise = relative**2
     if track is None:
-        return SourceTrack(measurement.source, log_value, noise, measurement.stamp_ns, 1)
+        return SourceTrack(measurement.source, log_value, noise, measurement.stamp_ns, 1, measurement.lasting**2)
     elapsed_s = abs(measurement.stamp_ns - track.stamp_ns) * 1e-9
     variance = track.variance + policy.drift**2 * elapsed_s
     spread = math.sqrt(variance + noise)
@@ -261,4 +268,5 @@ def _follow(track: SourceTrack | None, measurement: ScaleMeasurement, policy: Sc
         (1.0 - gain) * variance,
         max(measurement.stamp_ns, track.stamp_ns),
         track.count + 1,
+        track.lasting + (measurement.lasting**2 - track.lasting) / min(track.count + 1, _LASTING_LOOKS),
     )

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.ground_plane import GroundPlane
@@ -12,9 +13,12 @@ from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.perception.scale import ScaleMeasurement, ScaleSource
 
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 MIN_POINTS = 10
-# Blocks of the image whose points err together: what a network gets wrong, it gets wrong over a region.
-_BLOCK_ROWS, _BLOCK_COLS = 4, 8
+# What a network gets wrong, it gets wrong over a region: bands of rows (the road near and far) and of columns.
+_BANDS = 8
+_MIN_BAND_POINTS = 3
 _MIN_SIGMA = 0.005
 
 
@@ -43,7 +47,9 @@ DEFAULT_MOTION_LIMITS = MotionLimits()
 def ratio_to_points(predicted_m: DepthMap, points: SparseDepth, stamp_ns: int) -> ScaleMeasurement | None:
     """Median ratio of the points' depths to the prediction's; None with fewer than ten points.
 
-    Sigma is that of a median over blocks of the image, since neighbouring points err alike.
+    The points of a band of rows err alike, and so do those of a band of columns. Sigma is therefore that of a mean of
+    so many bands (rows and columns, crossed random effects), however many points there are. It lasts: the next image
+    shows the same scene.
 
     Args:
         predicted_m: float32 [H, W], every pixel filled, made without these points.
@@ -57,15 +63,20 @@ def ratio_to_points(predicted_m: DepthMap, points: SparseDepth, stamp_ns: int) -
     if int(known.sum()) < MIN_POINTS:
         return None
     logs = np.log(points.depth_m[known].astype(np.float64)) - np.log(predicted[known].astype(np.float64))
-    block = (points.rows[known] * _BLOCK_ROWS // points.height_px) * _BLOCK_COLS + (
-        points.cols[known] * _BLOCK_COLS // points.width_px
-    )
     value = float(np.median(logs))
-    medians = np.array([np.median(logs[block == number]) for number in np.unique(block)])
-    spread = 1.4826 * float(np.median(np.abs(medians - value)))
-    # The median of n normal numbers has pi / 2 times the variance of their mean.
-    sigma = max(_MIN_SIGMA, spread * math.sqrt(0.5 * math.pi / len(medians)))
-    return _measured(ScaleSource.POINTS, value, sigma, stamp_ns)
+    down = points.rows[known] * _BANDS // points.height_px
+    across = points.cols[known] * _BANDS // points.width_px
+    sigma = max(_MIN_SIGMA, math.hypot(_sigma_of_bands(logs, down), _sigma_of_bands(logs, across)))
+    return _measured(ScaleSource.POINTS, value, sigma, stamp_ns, lasting=sigma)
+
+
+def _sigma_of_bands(logs: Float64, band: Int64) -> float:
+    """Standard deviation of the mean of the bands' medians; that of the points themselves when there is one band."""
+    numbers, counts = np.unique(band, return_counts=True)
+    medians = np.array([np.median(logs[band == number]) for number in numbers[counts >= _MIN_BAND_POINTS]])
+    if len(medians) < 2:
+        return float(np.std(logs))
+    return float(np.std(medians, ddof=1)) / math.sqrt(len(medians))
 
 
 def ratio_to_odometry(
@@ -73,14 +84,19 @@ def ratio_to_odometry(
     T_previous_current: RigidTransform,
     stamp_ns: int,
     limits: MotionLimits = DEFAULT_MOTION_LIMITS,
+    seen_sigma: float | None = None,
+    lasting: float = 0.0,
 ) -> ScaleMeasurement | None:
-    """Ratio of the distance that odometry measured to the one that a pose network saw; None for slow or odd motion.
+    """Ratio of the distance that odometry measured to the one that was seen; None for slow or odd motion.
 
     Args:
-        T_previous_current_predicted: by a pose network that was trained together with the depth network.
+        T_previous_current_predicted: in the unit of the depth network: from the images and its depth, or by a pose
+            network that was trained together with it.
         T_previous_current: of the camera, from odometry.
         stamp_ns: of the current image.
         limits: which motions tell something.
+        seen_sigma: relative, of the distance seen; by default that of a pose network.
+        lasting: the share of it that the next images have in common with this one.
     """
     seen, driven = T_previous_current_predicted[:3, 3], T_previous_current[:3, 3]
     seen_m, driven_m = float(np.linalg.norm(seen)), float(np.linalg.norm(driven))
@@ -91,8 +107,8 @@ def ratio_to_odometry(
     turn = 0.5 * (float(np.trace(T_previous_current[:3, :3])) - 1.0)
     if math.acos(min(1.0, max(-1.0, turn))) > limits.max_turn_rad:
         return None
-    sigma = math.hypot(limits.odometry_sigma_m / driven_m, limits.network_sigma)
-    return _measured(ScaleSource.ODOMETRY, math.log(driven_m / seen_m), sigma, stamp_ns)
+    sigma = math.hypot(limits.odometry_sigma_m / driven_m, limits.network_sigma if seen_sigma is None else seen_sigma)
+    return _measured(ScaleSource.ODOMETRY, math.log(driven_m / seen_m), sigma, stamp_ns, lasting)
 
 
 def ratio_to_height(plane: GroundPlane, camera_height_m: float, stamp_ns: int) -> ScaleMeasurement | None:
@@ -113,8 +129,10 @@ def ratio_to_height(plane: GroundPlane, camera_height_m: float, stamp_ns: int) -
     return _measured(ScaleSource.HEIGHT, math.log(camera_height_m / plane.height), sigma, stamp_ns)
 
 
-def _measured(source: ScaleSource, log_value: float, relative_sigma: float, stamp_ns: int) -> ScaleMeasurement | None:
+def _measured(
+    source: ScaleSource, log_value: float, relative_sigma: float, stamp_ns: int, lasting: float = 0.0
+) -> ScaleMeasurement | None:
     if not math.isfinite(log_value) or abs(log_value) > 20:
         return None
     value = math.exp(log_value)
-    return ScaleMeasurement(source, value, value * relative_sigma, stamp_ns)
+    return ScaleMeasurement(source, value, value * relative_sigma, stamp_ns, lasting)
