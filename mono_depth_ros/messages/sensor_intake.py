@@ -23,6 +23,8 @@ from mono_depth_ros.messages.timed_points import TimedPoints
 MAX_FRAMES = 16
 # Stands for the frame of depth images that are aligned to the camera, whatever their header says.
 ALIGNED_FRAME = "aligned to the camera"
+# Where a message of the base's motion does not name its frame (REP 105).
+BASE_FRAME = "base_link"
 
 
 class SensorMemory(Protocol):
@@ -61,7 +63,8 @@ class SensorIntake:
 
     Attributes:
         frames: (source, frame) of the points that came; ALIGNED_FRAME is not among them.
-        base_frame: child frame of the odometry, or frame of the twist; empty before the first of either.
+        base_frame: child frame of the odometry, or frame of the twist, base_link where they leave it out; empty before
+            the first of either.
         lens: of the newest camera_info.
     """
 
@@ -117,7 +120,7 @@ class SensorIntake:
         """nav_msgs/Odometry."""
         stamp_ns, reading = _point_stamp_ns(msg, "odometry"), decode_odometry(msg)
         self._memory.add_odometry(stamp_ns, reading.T_odom_base, reading.speed_mps)
-        self._odometry_frame = self.base_frame = str(msg.child_frame_id)
+        self._odometry_frame = self.base_frame = str(msg.child_frame_id) or BASE_FRAME
 
     def put_twist(self, msg: Any) -> None:
         """geometry_msgs/TwistStamped, in the axes of the base (an empty frame is taken for it)."""
@@ -128,7 +131,7 @@ class SensorIntake:
                 "it in the axes of the base"
             )
         self._memory.add_twist(stamp_ns, twist.linear_mps, twist.angular_radps)
-        self.base_frame = self._odometry_frame or frame
+        self.base_frame = self._odometry_frame or frame or BASE_FRAME
 
     def _keep(self, source: str, msg: Any, stamp_ns: int, points: TimedPoints) -> None:
         frame = str(msg.header.frame_id)

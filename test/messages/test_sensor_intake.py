@@ -111,6 +111,17 @@ def test_twists_name_the_base_until_odometry_does(intake):
         intake.put_twist(make.twist(S, 3.0))
 
 
+def test_a_base_without_a_name_is_base_link(intake):
+    twist = make.twist(S, 3.0)
+    twist.header.frame_id = ""
+    intake.put_twist(twist)
+    assert intake.base_frame == "base_link"
+    odometry = make.odometry(S, np.eye(4), 3.0)
+    odometry.child_frame_id = ""
+    intake.put_odometry(odometry)
+    assert intake.base_frame == "base_link"
+
+
 @pytest.mark.parametrize(
     ("put", "message", "words"),
     [

@@ -386,3 +386,30 @@ def test_a_middleware_that_tells_no_events_is_listened_to_all_the_same(robot, di
     monkeypatch.setattr(DepthNode, "create_subscription", create)
     start(robot, dial_model)
     assert status_of(robot, 0).mode == PREDICTION
+
+
+def test_odometry_tells_the_scale_where_a_pose_network_sees_the_same_motion(robot, tmp_path):
+    from dial_model import write_model
+    from pose_model import write_pose_model
+
+    depth = write_model(tmp_path / "unscaled", metric=False)
+    pose = write_pose_model(tmp_path / "pose", depth_model="closed_form", ahead=1.0)
+    start(robot, depth, ("/odom", Odometry), pose_model=str(pose))
+    for frame in range(5):
+        # Half a metre between two images, of which the network says one unit.
+        driven = odometry(frame)
+        driven.pose.pose.position.x = 0.5 * frame
+        driven.twist.twist.linear.x = 5.0
+        robot.publish("/odom", driven)
+        received(robot, "odometry", frame + 1)
+        status = status_of(robot, frame)
+    assert (status.mode, status.metric, status.scale_source) == (PREDICTION, True, "odometry")
+    assert status.scale_value == pytest.approx(0.5, rel=0.02) and 0.0 < status.scale_sigma < 0.1
+
+
+def test_the_pose_network_of_another_depth_model_is_refused(robot, dial_model, tmp_path):
+    from pose_model import write_pose_model
+
+    pose = write_pose_model(tmp_path / "pose", depth_model="another", ahead=1.0)
+    assert not robot.start_node(model=str(dial_model), pose_model=str(pose))
+    assert "expected the one of depth model 'closed_form', got that of 'another'" in robot.node.failure
