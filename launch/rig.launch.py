@@ -20,6 +20,7 @@ from launch.actions import (
     OpaqueFunction,
     SetEnvironmentVariable,
 )
+from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -41,6 +42,13 @@ ARGUMENTS = (
     ("use_sim_time", "false", BOOLS, "true while a bag or a simulator gives the time"),
     ("autostart", "true", BOOLS, "false: somebody else configures and activates the nodes"),
     ("log_level", "info", ("debug", "info", "warn", "error", "fatal"), "from which level on the nodes log"),
+    (
+        "rviz",
+        "false",
+        BOOLS,
+        "true: a window with depth, status and the merged cloud, for cameras named as in rig.rviz",
+    ),
+    ("rviz_config", os.path.join(SHARE, "config", "rviz", "rig.rviz"), (), "what rviz shows"),
 )
 # Arguments of depth.launch.py that go to every camera as they are.
 _PASSED = (
@@ -100,4 +108,10 @@ def generate_launch_description() -> LaunchDescription:
     if not any(variable in os.environ for variable in PROFILE_VARIABLES):
         profile = os.path.join(SHARE, "config", "fastdds_large_messages.xml")
         actions.append(SetEnvironmentVariable(PROFILE_VARIABLES[0], profile))
-    return LaunchDescription([*actions, OpaqueFunction(function=start_nodes)])
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", LaunchConfiguration("rviz_config")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription([*actions, OpaqueFunction(function=start_nodes), rviz])

@@ -14,7 +14,7 @@ from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
 from mono_depth_ros.msg import DepthStatus
 from mono_depth_ros.ros.conversions import camera_info_message, cloud_message, image_message
 from mono_depth_ros.ros.node_config import DepthNodeConfig
-from mono_depth_ros.ros.output_view import OutputView, colour_depth, view_cloud
+from mono_depth_ros.ros.output_view import OutputView, colour_depth, view_cloud, with_caption
 
 
 class DepthOutputs:
@@ -38,8 +38,8 @@ class DepthOutputs:
         """Whether anybody listens to anything."""
         return any(publisher.get_subscription_count() > 0 for publisher in self._all)
 
-    def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig) -> None:
-        """Publishes all that has the header of the image, but for the status."""
+    def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig, caption: str) -> None:
+        """Publishes all that has the header of the image, but for the status; the caption goes into the preview."""
         if self._camera_info.get_subscription_count() > 0:
             self._camera_info.publish(camera_info_message(view.camera, header))
         if self._depth.get_subscription_count() > 0:
@@ -47,7 +47,7 @@ class DepthOutputs:
         if self._cloud.get_subscription_count() > 0:
             self._cloud.publish(cloud_message(view_cloud(view, config.cloud_stride), header))
         if self._preview.get_subscription_count() > 0:
-            picture = colour_depth(view.depth_m, config.preview_max_depth_m)
+            picture = with_caption(colour_depth(view.depth_m, config.preview_max_depth_m), caption)
             self._preview.publish(image_message(rgb_image_fields(picture), header))
 
     def publish_status(self, status: DepthStatus) -> None:

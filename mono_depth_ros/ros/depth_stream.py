@@ -149,7 +149,7 @@ class DepthStream:
             return False
         stepped_s = time.monotonic()
         view = output_view(outcome, snapshot, prepared.config.output_size)
-        self.outputs.publish_depth(view, image.message.header, prepared.config)
+        self.outputs.publish_depth(view, image.message.header, prepared.config, _caption(outcome))
         self.images.image_used()
         before = (
             ("hold", prepared.started_s - image.arrived_s),
@@ -236,3 +236,10 @@ class DepthStream:
             self._time_jumped.clear()
             self.images.forget_stamps()
             self.pipeline.reset()
+
+
+def _caption(result: DepthResult) -> str:
+    """The status in a line, for whoever looks at the preview."""
+    metres = f"scale {result.scale.value:.2f} by {result.scale.source.value}" if result.scale.metric else "not metric"
+    suspect = "  CALIBRATION?" if result.calibration.suspect else ""
+    return f"{result.mode.name}: {result.reason.value}  {result.points_used} points  {metres}{suspect}"

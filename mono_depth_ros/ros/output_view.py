@@ -12,6 +12,7 @@ from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
 
 OUTPUT_SIZES = ("network", "image")
+_CAPTION_FROM_PX = 90
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +53,26 @@ def view_cloud(view: OutputView, stride: int) -> Cloud:
     """
     points_m = view.camera.unproject(view.depth_m)[::stride, ::stride]
     return points_m, view.image_rgb[::stride, ::stride]
+
+
+def with_caption(picture: RgbImage, caption: str) -> RgbImage:
+    """A picture with a line of text along its lower edge; one too small to be read is left as it is.
+
+    Args:
+        picture: uint8 [h, w, 3], RGB.
+        caption: plain ASCII.
+    """
+    height, width = picture.shape[:2]
+    if height < _CAPTION_FROM_PX or not caption:
+        return picture
+    scale = min(0.5, height / 400)
+    (text_width, text_height), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, (width - 8) / text_width)
+    captioned = picture.copy()
+    captioned[height - text_height - 8 :] //= 3
+    at = (4, height - 5)
+    cv2.putText(captioned, caption, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return captioned
 
 
 def colour_depth(depth_m: DepthMap, max_depth_m: float) -> RgbImage:

@@ -9,7 +9,7 @@ from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleEstimate, ScaleSource
 from mono_depth_ros.perception.snapshot import SensorSnapshot
-from mono_depth_ros.ros.output_view import colour_depth, output_view, view_cloud
+from mono_depth_ros.ros.output_view import colour_depth, output_view, view_cloud, with_caption
 
 CAMERA = PinholeCamera(8, 4, 10.0, 10.0, 3.5, 1.5)
 
@@ -64,3 +64,12 @@ def test_near_is_warm_far_is_cold_and_unknown_is_black():
     assert far[2] >= far[0], "far: more blue than red"
     assert middle.tolist() not in (near.tolist(), far.tolist())
     assert unknown.tolist() == [0, 0, 0]
+
+
+def test_a_caption_is_written_along_the_lower_edge_of_pictures_that_can_hold_it():
+    picture = np.full((96, 320, 3), 90, np.uint8)
+    captioned = with_caption(picture, "COMPLETION: points_used")
+    assert (captioned != picture)[-12:].any() and np.array_equal(captioned[:70], picture[:70])
+    assert captioned.max() > 200 and picture.max() == 90
+    small = picture[:48]
+    assert np.array_equal(with_caption(small, "COMPLETION"), small)

@@ -119,3 +119,19 @@ def test_the_launch_file_starts_a_node_that_completes_with_extrinsics_from_tf(ro
 def test_a_launch_file_is_python_with_the_function_that_launch_calls(name):
     tree = ast.parse((ROOT / "launch" / name).read_text())
     assert "generate_launch_description" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(
+    ("name", "topics"),
+    [
+        ("depth.rviz", {"image", "points", "points_dense", "depth/preview"}),
+        ("rig.rviz", {"points", "points_dense", "camera_front/depth/preview", "camera_rear/depth/preview"}),
+    ],
+)
+def test_rviz_shows_what_the_node_publishes(name, topics):
+    import yaml
+
+    displays = yaml.safe_load((ROOT / "config" / "rviz" / name).read_text())["Visualization Manager"]["Displays"]
+    shown = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    assert topics <= shown
+    assert all(topic.endswith(("image", "points", "points_dense", "depth/preview")) for topic in shown)
