@@ -46,7 +46,7 @@ ARGUMENTS = (
         "rviz",
         "false",
         BOOLS,
-        "true: a window with depth, status and the merged cloud, for cameras named as in rig.rviz",
+        "true: a window with depth, status and the merged cloud (cameras named as in rig.rviz)",
     ),
     ("rviz_config", os.path.join(SHARE, "config", "rviz", "rig.rviz"), (), "what rviz shows"),
 )
