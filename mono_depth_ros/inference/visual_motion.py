@@ -205,10 +205,12 @@ def _lift(
     row = np.clip(np.rint(rows).astype(np.int64), 1, camera.height_px - 2)
     around = np.stack([depth_m[row + down, col + right] for down in (-1, 0, 1) for right in (-1, 0, 1)])
     near, far = around.min(axis=0), around.max(axis=0)
+    filled = depth_m[::4, ::4][np.isfinite(depth_m[::4, ::4])]
+    end = float(np.percentile(filled, 98)) if filled.size else 0.0
     with np.errstate(invalid="ignore"):
         known = np.isfinite(around).all(axis=0) & (near > 0) & ((far < _STEP * near) | (far > _EDGE * near))
         # Where a network's depth ends it says the same of a hill and of the sky.
-        known &= near < _FAR * float(np.nanpercentile(depth_m[::4, ::4], 98))
+        known &= near < _FAR * end
     depth = np.where(far > _EDGE * near, near, depth_m[row, col]).astype(np.float64)
     x = (pixels[:, 0] - seen_by.cx_px) / seen_by.fx_px
     y = (pixels[:, 1] - seen_by.cy_px) / seen_by.fy_px
