@@ -110,3 +110,16 @@ def test_the_fused_factor_lies_among_the_sources_and_is_finite(measured):
         )
         assert min(values) * 0.999 <= estimate.value <= max(values) * 1.001
         assert math.isfinite(estimate.sigma) and estimate.sigma > 0
+
+
+def test_what_lasts_from_image_to_image_is_not_averaged_away():
+    state = ScaleState()
+    for index in range(200):
+        measurement = ScaleMeasurement(ScaleSource.POINTS, 1.5, 0.15, index * 10**8, lasting=0.1)
+        state, estimate = update_scale(state, [measurement], index * 10**8, model_is_metric=False)
+    assert estimate.sigma / estimate.value > 0.1
+    free = ScaleState()
+    for index in range(200):
+        measurement = ScaleMeasurement(ScaleSource.POINTS, 1.5, 0.15, index * 10**8)
+        free, estimate = update_scale(free, [measurement], index * 10**8, model_is_metric=False)
+    assert estimate.sigma / estimate.value < 0.05

@@ -41,6 +41,24 @@ def test_sigma_of_the_points_is_that_of_regions_not_of_points():
     assert many.sigma > 0.01 and many.sigma > 0.5 * few.sigma
 
 
+def test_sigma_of_the_points_covers_what_other_bands_of_the_image_would_have_said():
+    # A network whose factor differs from row to row and from side to side; four beams see a few rows of it.
+    errors, sigmas = [], []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        by_row = np.repeat(random.normal(0.0, 0.15, 8), SHAPE[0] // 8)[:, None]
+        by_column = np.repeat(random.normal(0.0, 0.2, 8), SHAPE[1] // 8)[None, :]
+        predicted_m = (12.0 * np.exp(by_row + by_column)).astype(np.float32)
+        rows = np.repeat([10, 15, 20, 25], SHAPE[1])
+        cols = np.tile(np.arange(SHAPE[1]), 4)
+        beams = SparseDepth(*SHAPE, rows, cols, np.full(len(rows), 12.0, np.float32))
+        measured = ratio_to_points(predicted_m, beams, 0)
+        assert measured is not None and measured.lasting == pytest.approx(measured.sigma / measured.value)
+        errors.append(np.log(measured.value) - np.log(np.median(12.0 / predicted_m)))
+        sigmas.append(measured.lasting)
+    assert 0.5 < np.std(errors) / np.mean(sigmas) < 1.5
+
+
 def test_hardly_any_points_say_nothing():
     truth_m = np.full(SHAPE, 12.0, np.float32)
     assert ratio_to_points(truth_m, points(truth_m, 9), 0) is None
@@ -52,6 +70,12 @@ def test_the_distance_driven_against_the_distance_seen():
     assert measured is not None and measured.value == pytest.approx(0.5 / 0.3)
     slower = ratio_to_odometry(motion(z=0.12), motion(z=0.21), 0)
     assert slower is not None and slower.sigma / slower.value > measured.sigma / measured.value
+
+
+def test_what_the_images_are_unsure_of_takes_the_place_of_a_pose_networks_sigma():
+    unsure = ratio_to_odometry(motion(z=0.3), motion(z=0.5), 0, seen_sigma=0.2, lasting=0.15)
+    assert unsure is not None and unsure.lasting == 0.15
+    assert unsure.sigma / unsure.value == pytest.approx(np.hypot(0.2, 0.02))
 
 
 @pytest.mark.parametrize(
