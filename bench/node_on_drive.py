@@ -4,11 +4,15 @@
     . .venv/bin/activate && . install/setup.bash
     python bench/node_on_drive.py BAG --image /camera_02/image_raw/compressed --points /lidar/points_4beam --gap 1.5-2.5
 
-Tells how many images came back, in which mode each, whether headers agree, and how far the cloud's points lie from the
-depth image unprojected. `--gap` withholds the points for a while. Publishes the recorded bytes as they are.
+Tells how many images came back, in which mode each and why, whether headers agree, and how far the cloud's points lie
+from the depth image unprojected. `--gap` withholds the points for a while. Publishes the recorded bytes as they are.
+
+`--loops 3` plays the drive three times with the stamps it has and with /clock, as `ros2 bag play --loop --clock` does;
+the node uses simulated time. Time jumps back between two passes, and each pass has its own counts.
 """
 
 import argparse
+import collections
 import functools
 import json
 import os
@@ -25,10 +29,15 @@ from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
 from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image
-from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.messages.stamps import stamp_ns_of, stamp_parts
 from mono_depth_ros.share import model_path, share_path
 
 LETTERS = "NPC"  # NONE, PREDICTION, COMPLETION
+OUTPUTS = ("depth/image_rect", "depth/camera_info", "points_dense", "depth_node/status")
+# A stamp this much before the one before is the first of the next pass.
+JUMP_BACK_NS = 1_000_000_000
+# As often as `ros2 bag play --clock` does it.
+CLOCK_HZ = 40.0
 
 
 def arguments() -> argparse.Namespace:
@@ -41,7 +50,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="street_tiny")
     parser.add_argument("--gap", default="", metavar="T0-T1", help="seconds from the start without points")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
-    return parser.parse_args()
+    parser.add_argument("--loops", type=int, default=1, help="passes; more than one: with /clock and simulated time")
+    options = parser.parse_args()
+    if options.loops < 1:
+        parser.error(f"--loops: expected at least 1, got {options.loops}")
+    return options
 
 
 def load(bag: Path, topics: dict[str, str]) -> tuple[list[BagMessage], RigidTransform, RigidTransform]:
@@ -59,32 +72,42 @@ def load(bag: Path, topics: dict[str, str]) -> tuple[list[BagMessage], RigidTran
     return messages, T_camera_lidar, transforms.lookup(frames[topics["odom"]].child_frame_id, camera)
 
 
-class Listener:
-    """Keeps what the node publishes, by stamp."""
+class Pass:
+    """What the node published in one pass of the drive: topic -> stamp -> message, and when its depth arrived."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[int, Any]] = {topic: {} for topic in OUTPUTS}
+        self.arrived_s: dict[int, float] = {}
+
+
+class Listener:
+    """Keeps what the node publishes, by pass and stamp; where the stamps of a topic jump back, a pass begins."""
+
+    def __init__(self, node: Any, loops: int) -> None:
         from rclpy.qos import QoSProfile
         from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
         from mono_depth_ros.msg import DepthStatus
 
-        self.kept: dict[str, dict[int, Any]] = {}
+        self.passes = [Pass() for _ in range(loops)]
         self.changed = threading.Condition()
-        kinds = {
-            "depth/image_rect": Image,
-            "depth/camera_info": CameraInfo,
-            "points_dense": PointCloud2,
-            "depth_node/status": DepthStatus,
-        }
+        self._number = dict.fromkeys(OUTPUTS, 0)
+        self._latest_ns = dict.fromkeys(OUTPUTS, 0)
         self.subscriptions = []
-        for topic, kind in kinds.items():
-            self.kept[topic] = {}
+        for topic, kind in zip(OUTPUTS, (Image, CameraInfo, PointCloud2, DepthStatus), strict=True):
             keep = functools.partial(self.keep, topic)
             self.subscriptions.append(node.create_subscription(kind, topic, keep, QoSProfile(depth=50)))
 
     def keep(self, topic: str, message: Any) -> None:
+        now_s, stamp_ns = time.monotonic(), stamp_ns_of(message.header.stamp)
         with self.changed:
-            self.kept[topic][stamp_ns_of(message.header.stamp)] = message
+            if stamp_ns < self._latest_ns[topic] - JUMP_BACK_NS:
+                self._number[topic] = min(self._number[topic] + 1, len(self.passes) - 1)
+            self._latest_ns[topic] = stamp_ns
+            current = self.passes[self._number[topic]]
+            current.kept[topic][stamp_ns] = message
+            if topic == OUTPUTS[0]:
+                current.arrived_s[stamp_ns] = now_s
             self.changed.notify_all()
 
     def connected(self) -> bool:
@@ -111,6 +134,7 @@ def node_command(options: argparse.Namespace, topics: dict[str, str], poses: dic
     parameters = {
         "model": str(model_path(options.model).resolve()),
         "image_transport": "compressed" if compressed else "raw",
+        "use_sim_time": str(options.loops > 1).lower(),
         **{
             f"extrinsics.{name}": [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
             for name, T_a_b in poses.items()
@@ -125,37 +149,64 @@ def node_command(options: argparse.Namespace, topics: dict[str, str], poses: dic
     return command
 
 
-def play(node: Any, messages: list[BagMessage], options: argparse.Namespace) -> float:
-    """Publishes every message when it is due; returns the moment of the first, by the bag's clock, in ns."""
-    import nav_msgs.msg
-    import sensor_msgs.msg
+class Player:
+    """Publishes the drive.
 
-    packages = {"sensor_msgs": sensor_msgs.msg, "nav_msgs": nav_msgs.msg}
-    publishers = {}
-    for message in messages:
-        if message.topic not in publishers:
-            package, _, name = message.message_type.split("/")
-            kind = getattr(packages[package], name)
-            publishers[message.topic] = node.create_publisher(kind, message.topic, 10)
-    heard = publishers.values()
-    wait_until(lambda: all(each.get_subscription_count() > 0 for each in heard), "the node's subscriptions")
-    # Each side finds the other for itself, and what is sent to a best-effort subscriber before it has found us is lost.
-    time.sleep(1.0)
-    gap_s = tuple(float(part) for part in options.gap.split("-")) if options.gap else (0.0, 0.0)
-    first_ns, start_s = messages[0].stamp_ns, time.monotonic()
-    for message in messages:
-        due_s = (message.stamp_ns - first_ns) * 1e-9
-        time.sleep(max(0.0, start_s + due_s / options.rate - time.monotonic()))
-        if message.topic == options.points and gap_s[0] <= due_s < gap_s[1]:
-            continue
-        publishers[message.topic].publish(message.raw)
-    return first_ns
+    Args:
+        node: owns the publishers.
+        messages: of the drive, by stamp.
+        options: of the command line.
+    """
+
+    def __init__(self, node: Any, messages: list[BagMessage], options: argparse.Namespace) -> None:
+        import nav_msgs.msg
+        import sensor_msgs.msg
+        from rosgraph_msgs.msg import Clock
+
+        packages = {"sensor_msgs": sensor_msgs.msg, "nav_msgs": nav_msgs.msg}
+        self._messages, self._options = messages, options
+        self._publishers: dict[str, Any] = {}
+        for message in messages:
+            if message.topic not in self._publishers:
+                package, _, name = message.message_type.split("/")
+                kind = getattr(packages[package], name)
+                self._publishers[message.topic] = node.create_publisher(kind, message.topic, 10)
+        self._clock: Any = node.create_publisher(Clock, "/clock", 10) if options.loops > 1 else None
+        self._clock_message = Clock()
+        heard = [*self._publishers.values(), *([] if self._clock is None else [self._clock])]
+        wait_until(lambda: all(each.get_subscription_count() > 0 for each in heard), "the node's subscriptions")
+        # Each side finds the other for itself, and what is sent to a best-effort subscriber before it has found us is
+        # lost.
+        time.sleep(1.0)
+
+    def play(self) -> float:
+        """One pass, every message when it is due; returns when the first image was sent (monotonic, s)."""
+        options, first_ns, start_s = self._options, self._messages[0].stamp_ns, time.monotonic()
+        gap_s = tuple(float(part) for part in options.gap.split("-")) if options.gap else (0.0, 0.0)
+        first_image_s, next_tick_s = 0.0, start_s
+        for message in self._messages:
+            due_s = (message.stamp_ns - first_ns) * 1e-9
+            at_s = start_s + due_s / options.rate
+            while self._clock is not None and next_tick_s <= at_s:
+                time.sleep(max(0.0, next_tick_s - time.monotonic()))
+                self._tick(first_ns + round((next_tick_s - start_s) * options.rate * 1e9))
+                next_tick_s += 1.0 / CLOCK_HZ
+            time.sleep(max(0.0, at_s - time.monotonic()))
+            if message.topic == options.points and gap_s[0] <= due_s < gap_s[1]:
+                continue
+            if message.topic == options.image and not first_image_s:
+                first_image_s = time.monotonic()
+            self._publishers[message.topic].publish(message.raw)
+        return first_image_s
+
+    def _tick(self, stamp_ns: int) -> None:
+        self._clock_message.clock.sec, self._clock_message.clock.nanosec = stamp_parts(stamp_ns)
+        self._clock.publish(self._clock_message)
 
 
-def report(listener: Listener, images: list[BagMessage], image_header: dict[int, Any]) -> dict[str, Any]:
-    """Counts, modes, agreement of headers and of cloud and depth."""
-    depths, infos = listener.kept["depth/image_rect"], listener.kept["depth/camera_info"]
-    clouds, statuses = listener.kept["points_dense"], listener.kept["depth_node/status"]
+def report(heard: Pass, images: list[BagMessage], image_header: dict[int, str], first_image_s: float) -> dict[str, Any]:
+    """Counts, modes, speed, agreement of headers and of cloud and depth, of one pass."""
+    depths, infos, clouds, statuses = (heard.kept[topic] for topic in OUTPUTS)
     worst_m, headers_equal = 0.0, True
     for stamp_ns, depth in depths.items():
         headers_equal &= depth.header == infos[stamp_ns].header == clouds[stamp_ns].header
@@ -168,21 +219,32 @@ def report(listener: Listener, images: list[BagMessage], image_header: dict[int,
             worst_m = float("inf")
         elif known.any():
             worst_m = max(worst_m, float(np.abs(got[known] - expected[known]).max()))
-    last = statuses[max(statuses)] if statuses else None
     latencies_ms = [1e3 * status.latency_s for status in statuses.values()]
+    arrived_s = sorted(heard.arrived_s.values())
+    rate_hz = (len(arrived_s) - 1) / (arrived_s[-1] - arrived_s[0]) if len(arrived_s) > 1 else 0.0
+    whys = collections.Counter(
+        f"{('NONE', 'PREDICTION', 'COMPLETION')[status.mode]}: {status.reason}, scale by {status.scale_source}"
+        for status in statuses.values()
+    )
     return {
         "images_sent": len(images),
         "depth_images": len(depths),
         "modes": "".join(LETTERS[statuses[m.stamp_ns].mode] if m.stamp_ns in statuses else "-" for m in images),
+        "reasons": dict(sorted(whys.items())),
+        "output_rate_hz": round(rate_hz, 2),
+        "first_image_to_first_depth_s": round(arrived_s[0] - first_image_s, 3) if arrived_s else None,
+        "latency_ms": {f"p{q}": round(float(np.percentile(latencies_ms, q)), 1) for q in (50, 95)} if statuses else {},
         "stamps_and_frames_equal": headers_equal,
         "cloud_against_depth_worst_m": worst_m,
-        "latency_ms": {f"p{q}": round(float(np.percentile(latencies_ms, q)), 1) for q in (50, 95)},
-        "received": last.images_received if last else 0,
-        "processed": last.images_processed if last else 0,
-        "dropped": last.images_dropped if last else 0,
-        "rejected": last.images_rejected if last else 0,
-        "model": last.model_name if last else "",
     }
+
+
+def totals(last: Any) -> dict[str, Any]:
+    """The node's own counts in its last status; empty if none came."""
+    if last is None:
+        return {}
+    counts = {name: getattr(last, f"images_{name}") for name in ("received", "processed", "dropped", "rejected")}
+    return {**counts, "model": last.model_name}
 
 
 def main() -> None:
@@ -201,18 +263,21 @@ def main() -> None:
     depth_node = subprocess.Popen(node_command(options, topics, poses))
     rclpy.init()
     robot = rclpy.create_node("recorded_robot")
-    listener = Listener(robot)
+    listener = Listener(robot, options.loops)
     executor = SingleThreadedExecutor()
     executor.add_node(robot)
     threading.Thread(target=executor.spin, daemon=True).start()
+    images = [message for message in messages if message.topic == options.image]
+    last = listener.passes[-1]
     try:
         wait_until(listener.connected, "the node's topics")
-        images = [message for message in messages if message.topic == options.image]
-        play(robot, messages, options)
+        player = Player(robot, messages, options)
+        first_image_s = [player.play() for _ in range(options.loops)]
         with listener.changed:
-            statuses = listener.kept["depth_node/status"]
-            listener.changed.wait_for(lambda: images[-1].stamp_ns in statuses, 10.0)
-            listener.changed.wait_for(lambda: images[-1].stamp_ns in listener.kept["points_dense"], 5.0)
+            listener.changed.wait_for(lambda: images[-1].stamp_ns in last.kept["depth_node/status"], 10.0)
+            # Without depth there is no cloud to wait for.
+            if last.kept["points_dense"]:
+                listener.changed.wait_for(lambda: images[-1].stamp_ns in last.kept["points_dense"], 5.0)
     finally:
         depth_node.terminate()
         depth_node.wait(20)
@@ -221,7 +286,14 @@ def main() -> None:
         rclpy.try_shutdown()
     with Rosbag2Reader(options.bag) as reader:
         headers = {message.stamp_ns: reader.decode(message).header.frame_id for message in images}
-    print(json.dumps(report(listener, images, headers), indent=2))
+    reports = [
+        report(heard, images, headers, sent_s) for heard, sent_s in zip(listener.passes, first_image_s, strict=True)
+    ]
+    statuses = last.kept["depth_node/status"]
+    rates_hz = [each["output_rate_hz"] for each in reports]
+    summary = totals(statuses[max(statuses)] if statuses else None)
+    summary["output_rates_hz"] = rates_hz
+    print(json.dumps({"passes": reports, **summary}, indent=2))
 
 
 if __name__ == "__main__":
