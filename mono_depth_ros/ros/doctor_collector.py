@@ -1,45 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks at a running graph for the doctor: listens to what the depth nodes listen to, and asks them."""
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import GetState
-from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
 
-from mono_depth_ros.errors import MonoDepthError
-from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.inference.contract import load_contract
-from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.msg import DepthStatus
 from mono_depth_ros.ros.doctor_facts import (
-    CAMERA_INFO,
     IMAGE,
-    ODOMETRY,
-    POINTS,
     UNKNOWN,
     GraphFacts,
-    InputHealth,
-    ModelFacts,
     NodeFacts,
     PublisherFacts,
-    StatusFacts,
-    TopicFacts,
 )
-from mono_depth_ros.share import model_path
+from mono_depth_ros.ros.doctor_patient import (
+    TYPES,
+    HeardTopic,
+    Patient,
+    camera_of,
+    model_facts,
+    of_another_camera,
+    status_facts,
+)
 
 _NAME = "mono_depth_doctor"
 # A lifecycle node with these parameters is one of ours.
@@ -47,72 +41,6 @@ _ASKED = (
     "model", "providers", "use_sim_time", "rectified", "mode", "image_transport", "keep_warm",
     "extrinsics.T_camera_lidar", "extrinsics.T_camera_scan", "extrinsics.T_camera_range", "extrinsics.T_base_camera",
 )  # fmt: skip
-_TYPES: dict[str, tuple[str, Any]] = {
-    "sensor_msgs/msg/Image": (IMAGE, Image),
-    "sensor_msgs/msg/CompressedImage": (IMAGE, CompressedImage),
-    "sensor_msgs/msg/CameraInfo": (CAMERA_INFO, CameraInfo),
-    "sensor_msgs/msg/PointCloud2": (POINTS, PointCloud2),
-    "sensor_msgs/msg/LaserScan": ("scan", LaserScan),
-    "sensor_msgs/msg/Range": ("range", Range),
-    "nav_msgs/msg/Odometry": (ODOMETRY, Odometry),
-}
-_MODES = {DepthStatus.MODE_NONE: "NONE", DepthStatus.MODE_PREDICTION: "PREDICTION"}
-
-
-class _Heard:
-    """One topic of one node: its messages, but for their contents.
-
-    Args:
-        node: the doctor's.
-        role, name, type_name: of the topic.
-        now_ns: time of the depth node's clock; None while that is not known.
-    """
-
-    def __init__(self, node: Node, role: str, name: str, type_name: str, now_ns: Callable[[], int | None]) -> None:
-        self.role, self.name, self.type_name = role, name, type_name
-        self.newest: Any = None
-        self._now_ns = now_ns
-        self._stamps_ns: list[int] = []
-        self._delays_s: list[float] = []
-        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-        node.create_subscription(_TYPES[type_name][1], name, self._hear, qos)
-
-    def facts(self, publishers: Sequence[PublisherFacts], similar: Sequence[str], seconds: float) -> TopicFacts:
-        """What was heard in this time."""
-        message = self.newest
-        frame = None if message is None else message.header.frame_id
-        if self.role == ODOMETRY and message is not None:
-            frame = message.child_frame_id
-        size = (int(message.width), int(message.height)) if isinstance(message, (Image, CameraInfo)) else None
-        return TopicFacts(
-            self.role,
-            self.name,
-            self.type_name,
-            tuple(publishers),
-            len(self._stamps_ns),
-            len(self._stamps_ns) / seconds,
-            statistics.median(self._delays_s) if self._delays_s else None,
-            frame,
-            size,
-            tuple(similar),
-        )
-
-    def _hear(self, message: Any) -> None:
-        self.newest = message
-        stamp_ns = stamp_ns_of(message.header.stamp)
-        self._stamps_ns.append(stamp_ns)
-        now_ns = self._now_ns()
-        if now_ns is not None:
-            self._delays_s.append((now_ns - stamp_ns) * 1e-9)
-
-
-class _Patient:
-    """One depth node, or one camera of a rig_node, while it is looked at."""
-
-    def __init__(self, name: str, lifecycle: str, parameters: dict[str, object], camera: str = "") -> None:
-        self.name, self.lifecycle, self.parameters, self.camera = name, lifecycle, parameters, camera
-        self.topics: list[_Heard] = []
-        self.statuses: list[DepthStatus] = []
 
 
 class DoctorCollector:
@@ -149,6 +77,8 @@ class DoctorCollector:
     def look(self, seconds: float, discovery_s: float = 1.0) -> GraphFacts:
         """Finds the nodes, listens for ``seconds``, and returns what was seen."""
         self._spin(discovery_s)
+        # Discovery takes its time on a busy machine; nothing is lost by waiting where there is nothing yet.
+        self._spin(seconds, lambda: bool(self._candidates()))
         patients = [patient for name in self._candidates() for patient in self._examine(name)]
         for patient in patients:
             self._listen(patient)
@@ -178,7 +108,7 @@ class DoctorCollector:
             return [self._only] if self._only in found else []
         return sorted(found)
 
-    def _examine(self, name: str) -> list[_Patient]:
+    def _examine(self, name: str) -> list[Patient]:
         """The node, if it is one of ours; each camera of a rig."""
         got = self._parameters(name, _ASKED)
         parameters = got or {}
@@ -191,8 +121,8 @@ class DoctorCollector:
         parameters |= self._parameters(name, ("rig.cameras",)) or {}
         cameras = parameters.get("rig.cameras")
         if not isinstance(cameras, Sequence) or not all(cameras):
-            return [_Patient(name, lifecycle, parameters)]
-        return [_Patient(name, lifecycle, self._of_camera(name, camera, parameters), camera) for camera in cameras]
+            return [Patient(name, lifecycle, parameters)]
+        return [Patient(name, lifecycle, self._of_camera(name, camera, parameters), camera) for camera in cameras]
 
     def _of_camera(self, name: str, camera: str, parameters: dict[str, object]) -> dict[str, object]:
         """The parameters of a rig, with the places that they give under the names that a depth_node has for them."""
@@ -227,29 +157,34 @@ class DoctorCollector:
         finally:
             self._node.destroy_client(client)
 
-    def _listen(self, patient: _Patient) -> None:
+    def _listen(self, patient: Patient) -> None:
         """To what the node listens to, and to what it says."""
         base, namespace = _split(patient.name)
         simulated = patient.parameters.get("use_sim_time") is True
         # Names of cameras come before anything that goes by the name of sparse depth.
-        subscribed = self._node.get_subscriber_names_and_types_by_node(base, namespace)
+        # Names of nodes may be found later than their services.
+        self._spin(2.0, lambda: patient.name in self._names())
+        try:
+            subscribed = self._node.get_subscriber_names_and_types_by_node(base, namespace)
+        except NodeNameNonExistentError:  # it ended a moment ago
+            patient.lifecycle, subscribed = UNKNOWN, []
         for name, types in sorted(subscribed, key=lambda item: "sparse" in item[0]):
             type_name = types[0]
-            if type_name not in _TYPES or _of_another_camera(name, patient):
+            if type_name not in TYPES or of_another_camera(name, patient):
                 continue
-            role = _TYPES[type_name][0]
+            role = TYPES[type_name][0]
             if role == IMAGE and any(heard.role == IMAGE for heard in patient.topics):
                 role = "sparse_depth"
             now_ns = self._simulated_ns if simulated else time.time_ns
-            patient.topics.append(_Heard(self._node, role, name, type_name, now_ns))
+            patient.topics.append(HeardTopic(self._node, role, name, type_name, now_ns))
         status = f"{patient.name}/{patient.camera}/status" if patient.camera else f"{patient.name}/status"
         self._node.create_subscription(DepthStatus, status, patient.statuses.append, 50)
 
     def _simulated_ns(self) -> int | None:
         return self._clock_ns
 
-    def _facts(self, patients: Sequence[_Patient], seconds: float) -> GraphFacts:
-        names = [_join(name, namespace) for name, namespace in self._node.get_node_names_and_namespaces()]
+    def _facts(self, patients: Sequence[Patient], seconds: float) -> GraphFacts:
+        names = self._names()
         ours = {patient.name for patient in patients}
         return GraphFacts(
             seconds=seconds,
@@ -261,8 +196,12 @@ class DoctorCollector:
             tf_edges=frozenset(self._tf_edges) if self._tf_heard else None,
         )
 
-    def _node_facts(self, patient: _Patient, namesakes: int, seconds: float) -> NodeFacts:
-        camera, problem = _camera_of(patient)
+    def _names(self) -> list[str]:
+        """Full names of all nodes."""
+        return [_join(name, namespace) for name, namespace in self._node.get_node_names_and_namespaces()]
+
+    def _node_facts(self, patient: Patient, namesakes: int, seconds: float) -> NodeFacts:
+        camera, problem = camera_of(patient)
         return NodeFacts(
             name=patient.name,
             lifecycle=patient.lifecycle,
@@ -272,15 +211,15 @@ class DoctorCollector:
                 heard.facts(self._publishers(patient, heard), self._similar(heard), seconds) for heard in patient.topics
             ),
             listeners=self._listeners(patient),
-            status=_status_facts(patient.statuses, seconds),
+            status=status_facts(patient.statuses, seconds),
             failure=self._failures.get(patient.name.lstrip("/"), ""),
-            model=_model_facts(patient.parameters),
+            model=model_facts(patient.parameters),
             camera=camera,
             camera_problem=problem,
             rig_camera=patient.camera,
         )
 
-    def _publishers(self, patient: _Patient, heard: _Heard) -> list[PublisherFacts]:
+    def _publishers(self, patient: Patient, heard: HeardTopic) -> list[PublisherFacts]:
         ours = [
             info
             for info in self._node.get_subscriptions_info_by_topic(heard.name)
@@ -293,7 +232,7 @@ class DoctorCollector:
             for info in self._node.get_publishers_info_by_topic(heard.name)
         ]
 
-    def _similar(self, heard: _Heard) -> list[str]:
+    def _similar(self, heard: HeardTopic) -> list[str]:
         """Other topics of this type with a publisher, the nearest names first; without depth nodes' own outputs."""
         last = heard.name.rsplit("/", 1)[-1]
         found = [
@@ -306,12 +245,16 @@ class DoctorCollector:
         ]
         return sorted(found, key=lambda name: (last not in name, name))[:4]
 
-    def _listeners(self, patient: _Patient) -> int:
+    def _listeners(self, patient: Patient) -> int:
         """Subscribers of the node's outputs, without the doctor."""
         base, namespace = _split(patient.name)
+        try:
+            published = self._node.get_publisher_names_and_types_by_node(base, namespace)
+        except NodeNameNonExistentError:
+            return 0
         return sum(
             info.node_name != _NAME
-            for name, types in self._node.get_publisher_names_and_types_by_node(base, namespace)
+            for name, types in published
             if name.endswith(("depth/image_rect", "depth/preview", "points_dense"))
             for info in self._node.get_subscriptions_info_by_topic(name)
         )
@@ -331,61 +274,9 @@ class DoctorCollector:
                 self._failures[node] = status.message if status.level == DiagnosticStatus.ERROR else ""
 
 
-def _of_another_camera(topic: str, patient: _Patient) -> bool:
-    """Whether a topic of a rig belongs to another of its cameras."""
-    cameras = patient.parameters.get("rig.cameras")
-    others = [camera for camera in cameras if camera != patient.camera] if isinstance(cameras, Sequence) else []
-    return bool(patient.camera) and any(f"/{camera}/" in topic for camera in others)
-
-
 def _qos_problem(publisher: TopicEndpointInfo, subscription: TopicEndpointInfo) -> str:
     compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
     return str(reason).removeprefix("ERROR: ").rstrip("; ") if compatible == QoSCompatibility.ERROR else ""
-
-
-def _camera_of(patient: _Patient) -> tuple[PinholeCamera | None, str]:
-    """The camera of the newest camera_info, or why that cannot be used."""
-    message = next((heard.newest for heard in patient.topics if heard.role == CAMERA_INFO), None)
-    if message is None:
-        return None, ""
-    try:
-        return camera_from_info(message, patient.parameters.get("rectified") is not False), ""
-    except MonoDepthError as error:
-        return None, str(error)
-
-
-def _model_facts(parameters: dict[str, object]) -> ModelFacts | None:
-    name = parameters.get("model")
-    if not isinstance(name, str):
-        return None
-    try:
-        contract = load_contract(model_path(name))
-    except MonoDepthError as error:
-        return ModelFacts(name, problem=str(error))
-    return ModelFacts(name, contract.width_px, contract.height_px, contract.trained_fx_px, contract.completes)
-
-
-def _status_facts(statuses: Sequence[DepthStatus], seconds: float) -> StatusFacts | None:
-    if not statuses:
-        return None
-    first, newest = statuses[0], statuses[-1]
-    made = [status for status in statuses if status.mode != DepthStatus.MODE_NONE]
-    return StatusFacts(
-        count=len(statuses),
-        rate_hz=len(made) / seconds,
-        mode=_MODES.get(newest.mode, "COMPLETION"),
-        reason=newest.reason,
-        metric=newest.metric,
-        latency_s=statistics.median(status.latency_s for status in statuses),
-        images=newest.images_received - first.images_received + 1,
-        dropped=newest.images_dropped - first.images_dropped,
-        rejected=newest.images_rejected - first.images_rejected,
-        provider=newest.provider,
-        inputs=tuple(
-            InputHealth(health.name, health.used, health.reason, health.received, health.rejected, health.last_error)
-            for health in newest.sensors
-        ),
-    )
 
 
 def _split(full_name: str) -> tuple[str, str]:
