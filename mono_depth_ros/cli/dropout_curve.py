@@ -261,7 +261,9 @@ def _protocol(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:
     from mono_depth_ros.evaluation.dropout_curve import scoring_protocol
 
     plan, curve, source = measured.plan, measured.curve, measured.source
-    where = f"{source['data']} {source['camera']}".strip()
+    # The figure has room for one drive; the files name all.
+    where = f"{args.data[0]} {source['camera']}".strip()
+    where += f" and {len(args.data) - 1} more" if len(args.data) > 1 else ""
     return {
         "title": f"{args.model} on {where}: {curve.images} images, {curve.truth_pixels} pixels",
         "model": args.model,
