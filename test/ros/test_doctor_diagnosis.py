@@ -218,3 +218,18 @@ def test_the_worst_comes_first_and_only_errors_mean_no_depth():
     assert severities == sorted(severities, reverse=True) and len(severities) == 3
     assert gives_depth(found)
     assert not gives_depth(diagnose(GraphFacts(4.0, 0, (), (dataclasses.replace(node, lifecycle="inactive"),))))
+
+
+def test_the_doctors_page_names_everything_that_he_can_find(repository):
+    import re
+
+    page = (repository / "docs" / "doctor.md").read_text()
+    source = "".join(
+        (repository / "mono_depth_ros" / "ros" / f"doctor_{part}.py").read_text() for part in ("diagnosis", "inputs")
+    )
+    # The name is the second argument of every finding.
+    names = re.findall(r'Severity\.\w+(?: if [^\n]+)?,\n\s+f?"([a-z_{}.]+)"', source)
+    names = [re.sub(r"\{[a-z.]+\}", "TOPIC", name) for name in names]
+    assert len(names) > 15
+    named = page.replace("node_unconfigured", "node_TOPIC")
+    assert [name for name in names if f"`{name}`" not in named] == []
