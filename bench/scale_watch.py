@@ -92,6 +92,8 @@ def watch(drives: list[list[Look]], network: str, bump: str, slip: float, args: 
             second += 1
             wrong = bump if second > starts else "none"
             for taken, said_m, since_s in ((earlier, None, -0.1), (look, says[network], 0.0)):
+                if second == 1 and said_m is None:
+                    continue  # The first image sets the beat of the looks.
                 snapshot = replace(bumped(taken, wrong), stamp_ns=round((second + since_s) * 1e9))
                 if snapshot.T_previous_current is not None and second > starts:
                     motion = snapshot.T_previous_current.copy()

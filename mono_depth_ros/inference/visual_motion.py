@@ -74,7 +74,7 @@ class VisualMotionPolicy:
     back_px: float = 0.5
     track_px: float = 0.25
     turn_sigma_rad: float = 0.002
-    depth_sigma: float = 0.15
+    depth_sigma: float = 0.25
     shape_sigma: float = 0.4
     min_share: float = 0.55
     min_blocks: int = 6

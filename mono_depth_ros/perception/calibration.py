@@ -28,7 +28,7 @@ class CalibrationPolicy:
         sigmas: and it has to be this many of their common sigma.
         max_tilt_rad: of the LiDAR's ground against the calibration's.
         max_height: relative difference of the LiDAR's height above its ground.
-        smoothing_s: time over which the LiDAR's ground is averaged; a ramp or a pothole is shorter.
+        smoothing_s: time over which the LiDAR's ground is averaged; a crest or a pothole is shorter.
         persist_s: a disagreement has to last so long to be told, and has to be gone so long to be taken back.
         min_count: measurements of a source before it has a say.
         max_direction_rad: between the motion that the images show and that of odometry.
@@ -43,7 +43,7 @@ class CalibrationPolicy:
     sigmas: float = 3.0
     max_tilt_rad: float = float(math.radians(1.8))
     max_height: float = 0.2
-    smoothing_s: float = 5.0
+    smoothing_s: float = 15.0
     persist_s: float = 5.0
     min_count: int = 5
     max_direction_rad: float = float(math.radians(2.0))

@@ -43,5 +43,5 @@ def test_one_look_far_off_now_and_then_is_no_turned_camera():
 
 def test_the_suspicion_needs_looks_and_goes_without_them():
     assert not any(verdict.suspect for verdict in looks(noisy(4.0, 10, seed=6)))
-    verdicts = looks(noisy(4.0, 40, seed=7) + [None] * 30)
+    verdicts = looks(noisy(4.0, 40, seed=7) + [None] * 50)
     assert verdicts[39].suspect and not verdicts[-1].suspect
