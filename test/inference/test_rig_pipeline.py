@@ -48,7 +48,7 @@ def test_six_cameras_go_through_the_network_at_once(tmp_path):
 
 def test_each_camera_is_dialled_by_its_own_points_and_shares_the_scale_of_those_with_points(tmp_path):
     engine = true_engine(tmp_path)
-    seen = ("camera_front", "camera_rear")
+    seen = ("camera_rear_left", "camera_rear")
     results = rig_of(engine).step(rig_snapshots(with_points=seen))
     assert len(engine.batches) == 1
     for number, (camera, result) in enumerate(results.items()):
