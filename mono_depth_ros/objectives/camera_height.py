@@ -2,9 +2,15 @@
 """Camera height: the ground plane in the predicted depth has to lie as far below the camera as it does in truth.
 
 Ground pixels are those of the lower image whose surface normal points up (the idea of DNet, Xue et al., IROS 2020,
-arXiv 2004.01024); a plane n . P + h = 0 is fitted to them by reweighted least squares. Plane and weights are constants;
-the gradient flows through log h = sum_i w_i log(-n . P_i) / sum_i w_i, P_i = D_i K^-1 u_i, whose derivative by log D_i
-is w_i / sum w: it scales the ground and does not tilt it. The objective is |log(h / h_real)|. No true depth enters.
+arXiv 2004.01024); a plane n . P + h = 0 is fitted to them by reweighted least squares, and log h is the weighted mean
+of log(-n . P_i). Where no plane is found, h is the median height of the lowest rows under the camera, with the known
+direction up: rough, but it never falls silent. The objective is |log(h / h_real)|. No true depth enters.
+
+What is wrong with a depth whose ground lies at another height is its unit, not its shape. So the gradient does not go
+through the ground's pixels, which could bend until no ground is left, but is that of a common factor: the derivative
+by log D_i is sign(log(h / h_real)) / N for each of the N known pixels, and the same sign by log |t| of the motions that
+images were warped with. Depth and motion times a common factor is what view synthesis does not see, so the two
+objectives never pull against each other.
 """
 
 import math
@@ -31,7 +37,9 @@ class GroundOptions:
         plane_tilt_rad: largest angle between the fitted plane's normal and up; a plane beyond is no ground.
         reach_heights: how far away ground is looked at, in heights of the camera: roads curve.
         normal_step_px: distance of the neighbours from which a normal is made.
-        smallest_share: share of the image's pixels that must lie on the plane; below it the height is unknown.
+        smallest_share: share of the image's pixels that must lie on the plane; below it there is none.
+        fallback_share: share of the image's rows, from the bottom, whose median height counts where no plane is found;
+            0 leaves the height unknown then.
     """
 
     lowest_share: float = 0.6
@@ -40,6 +48,7 @@ class GroundOptions:
     reach_heights: float = 8.0
     normal_step_px: int = 2
     smallest_share: float = 0.02
+    fallback_share: float = 0.25
 
     def __post_init__(self) -> None:
         for name in ("lowest_share", "smallest_share"):
@@ -50,6 +59,8 @@ class GroundOptions:
                 raise ConfigError(f"{name}: expected 0..pi, got {getattr(self, name)}")
         if not self.reach_heights > 0:
             raise ConfigError(f"reach_heights: expected > 0, got {self.reach_heights}")
+        if not 0.0 <= self.fallback_share <= 1.0:
+            raise ConfigError(f"fallback_share: expected a share, 0..1, got {self.fallback_share}")
         if self.normal_step_px < 1:
             raise ConfigError(f"normal_step_px: expected 1 or more, got {self.normal_step_px}")
 
@@ -61,8 +72,8 @@ class CameraHeight:
     Args:
         loss: float [B], |log(height / real)|; 0 where either is unknown.
         height_m: float [B], height of the camera over the ground in the predicted depth, no gradient; NaN unknown.
-        up_camera: float [B, 3], normal of the ground in the camera's frame; the prior where the height is unknown.
-        ground: bool [B, 1, H, W], pixels that lie on it.
+        up_camera: float [B, 3], normal of the ground in the camera's frame; the prior where no plane was found.
+        ground: bool [B, 1, H, W], pixels that lie on the plane; none where none was found.
     """
 
     loss: Tensor
@@ -140,6 +151,39 @@ def _fit_plane(points_m: Tensor, candidates: Tensor, up: Tensor, reach_heights: 
     return torch.nn.functional.normalize(m, dim=1).to(points_m), fits.to(points_m)
 
 
+def _plane_height(points_m: Tensor, down: Tensor, weight: Tensor) -> Tensor:
+    """Logarithm of the distance to the plane, [B], the weighted mean over its pixels."""
+    distance = (points_m * down[..., None, None]).sum(1, keepdim=True)
+    weight = torch.where(distance > 0, weight, torch.zeros_like(weight))
+    log_distance = torch.log(torch.where(weight > 0, distance, torch.ones_like(distance)))
+    return (weight * log_distance).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1e-6)
+
+
+def _fallback_height(points_m: Tensor, known: Tensor, up: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Logarithm of the median height of the camera over the lowest rows, [B], and bool [B] where there is one."""
+    height = -(points_m * up[..., None, None]).sum(1, keepdim=True)
+    rows = torch.arange(points_m.shape[-2], device=points_m.device)[:, None] >= points_m.shape[-2] * (1.0 - share)
+    middle = torch.where(known & rows & (height > 0), height, torch.nan).flatten(1).nanmedian(1).values
+    there = torch.isfinite(middle)
+    return torch.log(torch.where(there, middle, torch.ones_like(middle))), there
+
+
+def _common_factor(depth_m: Tensor, known: Tensor, translations: Tensor | None, log_height: Tensor) -> Tensor:
+    """Zeros [B] whose gradient by log depth is 1 / N for each known pixel, and by log |t| is 1 / C.
+
+    Motions shorter than a tenth of the height count less, down to nothing: a camera that stands has no scale.
+    """
+    log_depth = torch.log(torch.where(known, depth_m, torch.ones_like(depth_m))).flatten(1)
+    factor = log_depth.sum(1) / known.flatten(1).sum(1).clamp_min(1)
+    if translations is not None:
+        length = torch.linalg.vector_norm(translations.to(factor), dim=-1)
+        smallest = 0.1 * log_height.exp()[:, None]
+        share = (length.detach() / smallest).clamp_max(1.0)
+        # d length / length is d log |t|
+        factor = factor + (share * length / torch.maximum(length.detach(), smallest)).mean(1)
+    return factor - factor.detach()
+
+
 def camera_height_loss(
     depth_m: Tensor,
     K: Tensor,
@@ -147,6 +191,7 @@ def camera_height_loss(
     options: GroundOptions | None = None,
     up_camera: Tensor | None = None,
     usable: Tensor | None = None,
+    translations: Tensor | None = None,
 ) -> CameraHeight:
     """Height of the camera in the predicted depth against the real one.
 
@@ -158,6 +203,7 @@ def camera_height_loss(
         up_camera: float [B, 3], direction away from the ground in the optical frame as far as it is known (from the
             mounting, or from gravity); (0, -1, 0), a level camera, without it.
         usable: bool [B, 1, H, W], False where the image shows the robot itself; None: everywhere.
+        translations: float [B, C, 3], of the predicted motions that go with this depth; scaled along with it.
 
     Returns:
         CameraHeight. A depth that is twice as far everywhere gives exactly twice the height.
@@ -173,18 +219,19 @@ def camera_height_loss(
         down, weight = _fit_plane(points, candidates, prior[..., None, None], options.reach_heights)
         ground = weight > 0.5
         enough = ground.flatten(1).float().mean(1) >= options.smallest_share
-        found = enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))
-        ground = ground & found[:, None, None, None]
-    distance = (points * down[..., None, None]).sum(1, keepdim=True)
-    weight = torch.where(ground & (distance > 0), weight, torch.zeros_like(weight))
-    log_distance = torch.log(torch.where(weight > 0, distance, torch.ones_like(distance)))
-    log_height = (weight * log_distance).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1e-6)
-    real = real_height_m.to(log_height)
-    scored = found & torch.isfinite(real) & (real > 0)
-    error = (log_height - torch.log(torch.where(scored, real, torch.ones_like(real)))).abs()
+        plane = enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))
+        ground = ground & plane[:, None, None, None]
+        log_height, found = _plane_height(points, down, torch.where(ground, weight, torch.zeros_like(weight))), plane
+        if options.fallback_share > 0.0:
+            rough, there = _fallback_height(points, known, prior, options.fallback_share)
+            log_height, found = torch.where(plane, log_height, rough), plane | there
+        real = real_height_m.to(log_height)
+        scored = found & torch.isfinite(real) & (real > 0)
+        error = log_height - torch.log(torch.where(scored, real, torch.ones_like(real)))
+    loss = (error + _common_factor(depth, known, translations, log_height)).abs()
     return CameraHeight(
-        loss=torch.where(scored, error, torch.zeros_like(error)),
-        height_m=torch.where(found, log_height.detach().exp(), torch.nan),
-        up_camera=torch.where(found[:, None], -down, prior),
+        loss=torch.where(scored, loss, torch.zeros_like(loss)),
+        height_m=torch.where(found, log_height.exp(), torch.nan),
+        up_camera=torch.where(plane[:, None], -down, prior),
         ground=ground,
     )

@@ -13,6 +13,7 @@ from mono_depth_ros.objectives.projection import ray_map  # noqa: E402
 
 pytestmark = pytest.mark.torch
 NAN, INF = float("nan"), float("inf")
+PLANE_ONLY = GroundOptions(fallback_share=0.0)
 K = torch.tensor([[[40.0, 0.0, 31.5], [0.0, 40.0, 15.5], [0.0, 0.0, 1.0]]], dtype=torch.float64)
 
 
@@ -70,14 +71,27 @@ def test_height_scales_exactly_with_depth_and_the_choice_of_ground_does_not(pair
 
 
 @pytest.mark.parametrize("factor", [0.4, 2.5])
-def test_descent_scales_every_pixel_of_the_ground_towards_metres(pair, factor) -> None:
+def test_descent_scales_depth_and_motion_alike_and_bends_nothing(pair, factor) -> None:
     log_depth = torch.log(factor * pair.target.depth_m.nan_to_num(100.0)).requires_grad_()
-    found = camera_height_loss(log_depth.exp(), pair.K, torch.tensor([pair.height_m]))
+    log_length = torch.log(factor * torch.tensor([[0.8, 0.4]], dtype=torch.float64)).requires_grad_()
+    translations = log_length.exp()[..., None] * torch.tensor([0.6, 0.0, 0.8], dtype=torch.float64)
+    found = camera_height_loss(log_depth.exp(), pair.K, torch.tensor([pair.height_m]), translations=translations)
+    assert found.loss.item() == pytest.approx(abs(math.log(factor)), abs=0.01)
     found.loss.sum().backward()
-    slope = log_depth.grad[found.ground]
-    assert (slope.sign() == (1.0 if factor > 1 else -1.0)).all()  # too far: nearer; too near: farther
-    assert slope.sum().item() == pytest.approx(1.0 if factor > 1 else -1.0, rel=1e-6)
-    assert (log_depth.grad[~found.ground] == 0).all()
+    sign = 1.0 if factor > 1 else -1.0  # too far: nearer; too near: farther
+    assert torch.allclose(log_depth.grad, torch.full_like(log_depth, sign / log_depth.numel()))
+    assert log_length.grad[0].tolist() == pytest.approx([sign / 2, sign / 2])
+
+
+def test_a_camera_that_stands_has_no_scale_and_unknown_depth_takes_no_part() -> None:
+    depth = _plane(3.0).requires_grad_()
+    translations = torch.tensor([[[0.0, 0.0, 0.0], [0.003, 0.0, 0.0], [0.4, 0.0, 0.0]]], requires_grad=True)
+    _height(depth, translations=translations).loss.sum().backward()
+    slope = translations.grad[0, :, 0] * torch.tensor([0.0, 0.003, 0.4])  # by log length
+    assert slope.tolist() == pytest.approx([0.0, 1e-4 / 3, 1 / 3], rel=1e-3)  # 0.003 is a hundredth of 0.3
+    known = torch.isfinite(depth)
+    assert (depth.grad[~known] == 0).all()
+    assert torch.allclose((depth.grad * depth)[known], torch.full((1,), 1.0 / known.sum()).double())
 
 
 def test_descent_on_a_scale_finds_metres(pair) -> None:
@@ -90,16 +104,6 @@ def test_descent_on_a_scale_finds_metres(pair) -> None:
     assert log_scale.exp().item() == pytest.approx(1.0, abs=0.03)
 
 
-def test_the_gradient_is_that_of_a_weighted_mean_of_logarithms() -> None:
-    """Plane and weights are constants: a pixel's slope is w_i / sum w, all of one sign."""
-    depth = _plane(2.0).nan_to_num(50.0)
-    log_depth = depth.log().requires_grad_()
-    found = _height(log_depth.exp())
-    found.loss.sum().backward()
-    assert log_depth.grad[found.ground].sum().item() == pytest.approx(1.0)
-    assert log_depth.grad[found.ground].std() < 1e-6  # perfect ground: every pixel weighs the same
-
-
 def test_boxes_on_the_ground_and_a_kerb_hardly_raise_it() -> None:
     depth = _plane(1.5)
     roof, kerb = _plane(0.7), _plane(1.38)
@@ -110,9 +114,9 @@ def test_boxes_on_the_ground_and_a_kerb_hardly_raise_it() -> None:
     assert not found.ground[..., 21:25, 7:18].any()
 
 
-def test_a_wall_or_nothing_is_no_ground_and_costs_nothing() -> None:
+def test_a_wall_or_nothing_is_no_ground_and_costs_nothing_without_a_fallback() -> None:
     wall = torch.full((2, 1, 32, 64), 4.0, requires_grad=True)
-    found = _height(wall)
+    found = _height(wall, options=PLANE_ONLY)
     assert found.loss.tolist() == [0.0, 0.0]
     assert torch.isnan(found.height_m).all()
     assert not found.ground.any()
@@ -120,19 +124,40 @@ def test_a_wall_or_nothing_is_no_ground_and_costs_nothing() -> None:
     assert (wall.grad == 0).all()
     for value in (NAN, INF, 0.0, 1e-30):
         empty = torch.full((1, 1, 32, 64), value, requires_grad=True)
-        found = _height(empty)
+        found = _height(empty, options=PLANE_ONLY)
         found.loss.sum().backward()
         assert found.loss.item() == 0.0
         assert torch.isfinite(empty.grad).all()
 
 
+def test_where_no_plane_is_found_the_lowest_rows_tell_a_rough_height() -> None:
+    wall = torch.full((1, 1, 32, 64), 4.0, requires_grad=True)
+    found = _height(wall)
+    assert not found.ground.any()
+    assert found.up_camera.tolist() == [[0.0, -1.0, 0.0]]
+    # rows 24..31 see the wall (v - cy) / fy * 4 m below the camera; the median is that of row 27
+    assert found.height_m.item() == pytest.approx(4.0 * (27 - 15.5) / 40.0)
+    found.loss.sum().backward()
+    assert (wall.grad < 0).all()  # 1.15 m where it should be 1.5 m: everything moves away
+    for value in (NAN, INF, 0.0):
+        empty = torch.full((1, 1, 32, 64), value, requires_grad=True)
+        found = _height(empty)
+        found.loss.sum().backward()
+        assert (found.loss.item(), empty.grad.abs().max().item()) == (0.0, 0.0)
+        assert torch.isnan(found.height_m).all()
+    bumpy = _plane(1.5) * torch.exp(0.3 * torch.randn(1, 1, 32, 64, generator=torch.Generator().manual_seed(0)))
+    found = _height(bumpy)  # far too rough for normals
+    assert not found.ground.any()
+    assert found.height_m.item() == pytest.approx(1.5, rel=0.1)
+
+
 def test_a_patch_of_ground_is_not_enough_and_a_slope_is_no_floor() -> None:
     patch = torch.full_like(_plane(1.5), NAN)
     patch[..., 24:30, 20:30] = _plane(1.5)[..., 24:30, 20:30]  # 2 x 6 normals of 2048 pixels
-    assert torch.isnan(_height(patch).height_m).all()
+    assert torch.isnan(_height(patch, options=PLANE_ONLY).height_m).all()
     assert _height(patch, options=GroundOptions(smallest_share=0.005)).height_m.item() == pytest.approx(1.5, rel=1e-3)
     slope = _plane(1.5, roll_rad=0.33)  # 19 degrees: normals may stray that far, the plane may not
-    assert torch.isnan(_height(slope).height_m).all()
+    assert torch.isnan(_height(slope, options=PLANE_ONLY).height_m).all()
     assert _height(slope, options=GroundOptions(plane_tilt_rad=0.4)).height_m.item() == pytest.approx(1.5, rel=1e-3)
 
 
@@ -146,14 +171,14 @@ def test_a_wall_that_fills_most_of_the_lower_image_is_told_by_its_normals() -> N
 
 def test_a_batch_is_judged_image_by_image_and_an_unknown_height_costs_nothing() -> None:
     depth = torch.cat([_plane(1.0), torch.full((1, 1, 32, 64), 4.0, dtype=torch.float64), _plane(2.0)])
-    found = camera_height_loss(depth, K.expand(3, 3, 3), torch.tensor([2.0, 2.0, NAN]))
+    found = camera_height_loss(depth, K.expand(3, 3, 3), torch.tensor([2.0, 2.0, NAN]), PLANE_ONLY)
     assert found.loss.tolist() == pytest.approx([math.log(2), 0.0, 0.0], rel=1e-6)
     assert found.height_m[2].item() == pytest.approx(2.0)
 
 
 def test_a_tilted_camera_needs_to_know_where_up_is() -> None:
     steep = _plane(1.5, pitch_rad=0.7)
-    assert torch.isnan(_height(steep).height_m).all()
+    assert torch.isnan(_height(steep, options=PLANE_ONLY).height_m).all()
     up = torch.tensor([[0.0, -math.cos(0.7), -math.sin(0.7)]])
     assert _height(steep, up_camera=up).height_m.item() == pytest.approx(1.5, rel=1e-6)
 
@@ -203,7 +228,9 @@ def test_autocast_changes_nothing(pair) -> None:
     assert torch.equal(cast.height_m, plain.height_m)
 
 
-@pytest.mark.parametrize("wrong", [{"lowest_share": 0.0}, {"plane_tilt_rad": 4.0}, {"normal_step_px": 0}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"lowest_share": 0.0}, {"plane_tilt_rad": 4.0}, {"normal_step_px": 0}, {"fallback_share": 2.0}], ids=str
+)
 def test_wrong_options_are_refused(wrong) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         GroundOptions(**wrong)
