@@ -7,7 +7,8 @@ from pathlib import Path
 _DESCRIPTION = """\
 Write OUT/model.onnx (one graph for prediction and completion, any number of points) and OUT/model.json (its contract),
 after running the graph in ONNX Runtime on several inputs and comparing every pixel with torch. If they differ by more
-than 1 mm + 1e-4 * depth, nothing is written.
+than 1 mm + 1e-4 * depth, nothing is written. A checkpoint with a pose network for two images (pose.source: pair or
+two_stream) also gives OUT/pose, a model of kind pose for the scale by odometry.
 """
 
 _EPILOG = """\
@@ -16,7 +17,7 @@ examples:
   mono-depth export models/packnet_san_kitti/checkpoint.pt --out models/packnet_san_small --height 192 --width 640
   mono-depth export checkpoint.pt --out models/small_file --weights fp16     half the size, computed in float32
 
-The robot then takes the folder: ros2 launch mono_depth_ros depth.launch.py model:=OUT
+The robot then takes the folder: ros2 launch mono_depth_ros depth.launch.py model:=OUT [pose_model:=OUT/pose]
 """
 
 
@@ -39,6 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="fp32",
         help="fp16 halves the file by rounding the weights; the arithmetic stays float32 (default: %(default)s)",
     )
+    parser.add_argument("--pose", type=Path, metavar="DIR", help="folder of the pose model (default: OUT/pose)")
     parser.set_defaults(run=run)
 
 
@@ -47,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
     from mono_depth_ros.errors import ConfigError
     from mono_depth_ros.training.checkpoint import load_checkpoint
     from mono_depth_ros.training.export import export_model
+    from mono_depth_ros.training.pose_export import can_export_pose, export_pose
 
     if (args.height is None) != (args.width is None):
         raise ConfigError("--height and --width: expected both or neither")
     size_px = None if args.height is None else (args.height, args.width)
-    report = export_model(load_checkpoint(args.checkpoint), args.out, size_px, args.weights)
+    checkpoint = load_checkpoint(args.checkpoint)
+    report = export_model(checkpoint, args.out, size_px, args.weights)
     contract = report.contract
     print(f"{'torch against ONNX Runtime':<32} {'largest error':>14} {'relative':>9} {'depth':>18}")
     for case in report.parity:
@@ -63,4 +67,11 @@ def run(args: argparse.Namespace) -> int:
         f"{'prediction and completion' if contract.completes else 'prediction only'}, "
         f"{'metric' if contract.metric else 'no common scale'}"
     )
+    if args.pose is not None or can_export_pose(checkpoint):
+        folder = args.pose or args.out / "pose"
+        pose = export_pose(checkpoint, folder)
+        print(
+            f"{folder}/model.onnx: {pose.onnx_bytes / 1e6:.1f} MB, motion between two images, "
+            f"largest difference to torch {pose.error:.1e} in motions up to {pose.longest:.2g}"
+        )
     return 0

@@ -15,7 +15,7 @@ from mono_depth_ros.training.point_patterns import PointPatterns
 from mono_depth_ros.training.schedule import Schedule, constant
 
 MODES = ("prediction", "completion", "joint")
-POSES = ("single_stream", "two_stream", "odometry")
+POSES = ("single_stream", "pair", "two_stream", "odometry")
 SUPERVISION = ("none", "points", "truth")
 SUPERVISED_LOSSES = ("plain", "log")
 
@@ -116,8 +116,9 @@ class PoseConfig:
     """Where the motion between images comes from.
 
     Attributes:
-        source: "single_stream" (PoseNet), "two_stream" (image pair and predicted-depth pair), or "odometry" of the
-            drive, which makes depth metric by itself.
+        source: "single_stream" (PoseNet on the target and both its contexts, the original), "pair" (PoseNet on the
+            target and one context at a time, so that a robot can use it as it drives), "two_stream" (the same, on the
+            image pair and the predicted-depth pair), or "odometry" of the drive, which makes depth metric by itself.
         sparsify: share of the clips whose pose input keeps only a part of its pixels, so that the pose network looks
             at few things anywhere rather than at the same things always.
         sparsify_keep: least share of pixels that is kept then; the most is 1.
@@ -143,6 +144,8 @@ class VideoObjectives:
     Attributes:
         photometric: of the view synthesis error.
         appearance: its choices: SSIM, minimum over the contexts, auto-mask.
+        blur_px: odd side of the box by which the images are averaged before they are compared; 1 compares them as they
+            are. SSIM looks at 3 x 3 pixels and cannot tell the noise of a small, dark image from what moves in it.
         scales: weights of the output scales of the photometric term, finest first; each is brought to full size.
         smoothness: of edge-aware smoothness; scale i counts 1 / 2^i.
         velocity: of | length of the predicted translation - distance travelled |.
@@ -159,6 +162,7 @@ class VideoObjectives:
 
     photometric: Schedule = field(default=constant(1.0))
     appearance: PhotometricOptions = field(default_factory=PhotometricOptions)
+    blur_px: int = 1
     scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     smoothness: Schedule = field(default=constant(1e-3))
     velocity: Schedule = field(default=constant(0.0))
@@ -176,6 +180,8 @@ class VideoObjectives:
         wrong = []
         if self.supervised_loss not in SUPERVISED_LOSSES:
             wrong.append(f"supervised_loss: expected one of {SUPERVISED_LOSSES}, got {self.supervised_loss!r}")
+        if self.blur_px < 1 or self.blur_px % 2 == 0:
+            wrong.append(f"blur_px: expected an odd number of pixels, got {self.blur_px}")
         if not 1 <= len(self.scales) <= 4 or min(self.scales) < 0 or self.scales[0] <= 0:
             wrong.append(f"scales: expected one to four weights, the first more than 0, got {self.scales}")
         if self.camera_height.used and not (self.camera_height_m or 0.0) > 0.0:

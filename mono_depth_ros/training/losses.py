@@ -4,6 +4,8 @@
 Terms are means over images of values per image, so a batch split over processes gives the same loss and gradients.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -78,6 +80,7 @@ def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: Train
     """Clips: what their images say of depth and motion, and what odometry and points say of metres."""
     T_context_target = clips.T_context_target if outputs.poses is None else pose_matrix(outputs.poses)
     motions = tuple(T_context_target.unbind(1))
+    clips = _blurred(clips, config.video.blur_px)
     terms: Weighted = {}
     if outputs.poses is not None and config.video.velocity.used:
         value = travelled_distance_loss(motions, tuple(clips.distance_m.unbind(1)))
@@ -133,8 +136,24 @@ def _of_depth(
         add("reprojected", video.reprojected, torch.stack(distances).mean(0))
     if video.camera_height.used:
         height = torch.full_like(clips.focal, video.camera_height_m or float("nan"))
-        add("camera_height", video.camera_height, camera_height_loss(metres, clips.K, height, video.ground).loss)
+        moved = torch.stack([T[:, :3, 3] for T in motions], dim=1)
+        found = camera_height_loss(metres, clips.K, height, video.ground, translations=moved)
+        add("camera_height", video.camera_height, found.loss)
     return terms
+
+
+@torch.no_grad()
+def _blurred(clips: ClipTensors, side_px: int) -> ClipTensors:
+    """The clips with images that are averaged over boxes; at the edge over what there is."""
+    if side_px == 1:
+        return clips
+
+    def blurred(rgb: Tensor) -> Tensor:
+        flat = rgb.flatten(0, -4)
+        mean = functional.avg_pool2d(flat, side_px, stride=1, padding=side_px // 2, count_include_pad=False)
+        return mean.view(rgb.shape)
+
+    return replace(clips, target_rgb=blurred(clips.target_rgb), context_rgb=blurred(clips.context_rgb))
 
 
 @torch.no_grad()

@@ -62,7 +62,7 @@ class TrainedModel(nn.Module):
         poses = None
         if pose_target_rgb is not None and pose_context_rgb is not None:
             if isinstance(self.pose, PoseNet):
-                poses = self.pose(pose_target_rgb, pose_context_rgb.unbind(1))
+                poses = _one_stream(self.pose, pose_target_rgb, pose_context_rgb)
             elif isinstance(self.pose, TwoStreamPoseNet):
                 own = (predicted or completed or self.depth.decode(features))[0]
                 poses = self._two_streams(self.pose, pose_target_rgb, pose_context_rgb, own)
@@ -75,3 +75,14 @@ class TrainedModel(nn.Module):
             beside = self.depth.decode(self.depth.encode(flat))[0].unflatten(0, contexts.shape[:2])
         poses: Tensor = pose(target, contexts, inv_depth.detach(), beside.detach())
         return poses
+
+
+def _one_stream(pose: PoseNet, target: Tensor, contexts: Tensor) -> Tensor:
+    """Poses [B, C, 6] from images; a network of one neighbour takes each pair by itself."""
+    count = contexts.shape[1]
+    poses: Tensor
+    if pose.neighbours == count:
+        poses = pose(target, contexts.unbind(1))
+        return poses
+    poses = pose(target.repeat_interleave(count, dim=0), (contexts.flatten(0, 1),))
+    return poses.view(len(target), count, 6)

@@ -144,7 +144,9 @@ def new_pose_network(config: TrainConfig) -> PoseNet | TwoStreamPoseNet | None:
     """The pose network that the recipe asks for; None where there is nothing to ask it."""
     if not config.on_drives or config.pose.source == "odometry":
         return None
-    return PoseNet(CONTEXTS) if config.pose.source == "single_stream" else TwoStreamPoseNet()
+    if config.pose.source == "two_stream":
+        return TwoStreamPoseNet()
+    return PoseNet(1 if config.pose.source == "pair" else CONTEXTS)
 
 
 def _take_pose(model: TrainedModel, checkpoint: Checkpoint) -> None:
@@ -152,7 +154,8 @@ def _take_pose(model: TrainedModel, checkpoint: Checkpoint) -> None:
     if checkpoint.pose is None or model.pose is None:
         return
     known = checkpoint.pose_network()
-    if type(known) is type(model.pose) and not (isinstance(known, PoseNet) and known.neighbours != CONTEXTS):
+    neighbours = [getattr(pose, "neighbours", None) for pose in (known, model.pose)]
+    if type(known) is type(model.pose) and neighbours[0] == neighbours[1]:
         model.pose.load_state_dict(known.state_dict())
 
 

@@ -102,9 +102,10 @@ def test_a_drive_recipe_that_cannot_teach_says_all_that_is_wrong(tmp_path: Path)
     ):
         assert expected in str(caught.value)
     for wrong, message in (
-        ("pose: {source: gps}", "expected one of single_stream, two_stream, odometry"),
+        ("pose: {source: gps}", "expected one of single_stream, pair, two_stream, odometry"),
         ("video: {camera_height: 1}", "camera_height_m: expected metres"),
         ("video: {plain: {error: l3}}", "plain.error: expected one of l1, berhu, silog, got 'l3'"),
+        ("video: {blur_px: 2}", "blur_px: expected an odd number of pixels, got 2"),
         ("drive: {beams: 5}", "beams: expected 0 or a divisor of 64"),
     ):
         with pytest.raises(ConfigError, match=message):

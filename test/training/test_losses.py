@@ -68,6 +68,23 @@ def test_a_wrong_depth_or_a_wrong_motion_alone_shows_in_the_picture(batch: Batch
     assert values(perfect(batch, moved=0.5), batch)["photometric"] > 1.3 * right
 
 
+def test_a_blur_lets_the_picture_tell_a_wrong_depth_from_noise(batch: Batch) -> None:
+    assert batch.clips is not None
+    noise = torch.Generator().manual_seed(0)
+    noisy = [
+        (rgb + 0.1 * torch.randn(rgb.shape, generator=noise)).clamp(0, 1)
+        for rgb in (batch.clips.target_rgb, batch.clips.context_rgb)
+    ]
+    batch = replace(batch, clips=replace(batch.clips, target_rgb=noisy[0], context_rgb=noisy[1]))
+    worse = []
+    for side in (1, 3):
+        config = replace(CONFIG, video=replace(ALL, blur_px=side))
+        far, right = (values(perfect(batch, scale=1.5), batch, config), values(perfect(batch), batch, config))
+        worse.append(far["photometric"] / right["photometric"])
+        assert far["velocity"] == right["velocity"]
+    assert worse[1] - 1.0 > 2.0 * (worse[0] - 1.0) > 0.0
+
+
 def test_the_loss_is_the_weighted_sum_and_weights_follow_their_schedule(batch: Batch) -> None:
     video = replace(ALL, velocity=Schedule(((0.0, 0.0), (1.0, 4.0))), photometric=constant(2.0))
     config = replace(CONFIG, video=video)
@@ -99,7 +116,7 @@ def test_the_ratio_at_points_is_that_of_the_depth(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("modes", ["prediction", "completion", "joint"])
-@pytest.mark.parametrize("source", ["single_stream", "two_stream", "odometry"])
+@pytest.mark.parametrize("source", ["single_stream", "pair", "two_stream", "odometry"])
 def test_every_mode_and_source_of_poses_reaches_its_weights(batch: Batch, modes: str, source: str) -> None:
     config = replace(CONFIG, modes=modes, pose=PoseConfig(source=source), video=ALL)
     torch.manual_seed(0)
