@@ -183,7 +183,8 @@ class Player:
         """One pass, every message when it is due; returns when the first image was sent (monotonic, s)."""
         options, first_ns, start_s = self._options, self._messages[0].stamp_ns, time.monotonic()
         gap_s = tuple(float(part) for part in options.gap.split("-")) if options.gap else (0.0, 0.0)
-        first_image_s, next_tick_s = 0.0, start_s
+        # The clock has a beat of its own: after a jump it comes later than the first messages of the new pass.
+        first_image_s, next_tick_s = 0.0, start_s + 0.5 / CLOCK_HZ
         for message in self._messages:
             due_s = (message.stamp_ns - first_ns) * 1e-9
             at_s = start_s + due_s / options.rate

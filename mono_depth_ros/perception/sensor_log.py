@@ -11,6 +11,8 @@ from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 
 _RATE_WINDOW = 30
 _SHARE_WINDOW = 50
+# A stamp this much before the one before means that time began anew (a looped bag); messages out of order are nearer.
+_JUMP_BACK_NS = 1_000_000_000
 
 
 class SensorLog:
@@ -33,8 +35,10 @@ class SensorLog:
         return self._received
 
     def receive(self, stamp_ns: int) -> None:
-        """Counts a good message."""
+        """Counts a good message; where its stamp jumps back, rate and jitter begin anew."""
         self._received += 1
+        if self._stamps_ns and stamp_ns < self._stamps_ns[-1] - _JUMP_BACK_NS:
+            self._stamps_ns.clear()
         self._stamps_ns.append(stamp_ns)
 
     def reject(self, error: str) -> None:

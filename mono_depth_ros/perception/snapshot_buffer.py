@@ -182,6 +182,14 @@ class SnapshotBuffer:
             for log in self._logs.values():
                 log.forget_stamps()
 
+    def restart_at(self, now_ns: int) -> None:
+        """Forgets what is of a time to come, for a clock that jumped back to ``now_ns``.
+
+        What came of the new time already stays: a clock may be told later than the first scan after the jump.
+        """
+        with self._lock:
+            self._forget_time_after(now_ns)
+
     def snapshot(self, stamp_ns: int, camera_frame: str, image_rgb: RgbImage) -> SensorSnapshot | NoSnapshot:
         """What was known at the stamp of an image, with points carried to that stamp."""
         with self._lock:
@@ -228,7 +236,7 @@ class SnapshotBuffer:
         return newest_ns is not None and stamp_ns < newest_ns - int(self._policy.jump_back_s * 1e9)
 
     def _forget_time_after(self, stamp_ns: int) -> None:
-        """Time began anew with an image: what was measured before that is now in the future, and no history of it."""
+        """Time began anew here: what was measured before that is now in the future, and no history of it."""
         limit_ns = stamp_ns + int(self._policy.jump_back_s * 1e9)
         self._last_image_ns = None
         self._points.forget_after(limit_ns)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import rclpy
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -170,7 +170,8 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
     def _clock_jumped(self, jump: TimeJump) -> None:
         if self._stream is not None:
             self.get_logger().info(f"clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s: history forgotten")
-            self._stream.time_jumped()
+            jumped_back = jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE
+            self._stream.time_jumped(self.get_clock().now().nanoseconds if jumped_back else None)
 
     def _publish_diagnostics(self) -> None:
         self._diagnostics_publisher.publish(self._diagnostics.message(self._health()))

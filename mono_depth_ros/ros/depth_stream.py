@@ -104,9 +104,17 @@ class DepthStream:
         """Whether depth is to be made: somebody listens, or the node is to be kept warm."""
         return self.config.keep_warm or self.outputs.wanted()
 
-    def time_jumped(self) -> None:
-        """Forgets history, from any thread; the pipeline's is forgotten before the next image."""
-        self.buffer.reset()
+    def time_jumped(self, back_to_ns: int | None = None) -> None:
+        """Forgets history, from any thread; the pipeline's is forgotten before the next image.
+
+        Args:
+            back_to_ns: where a clock that jumped back is now; what has come of that time already is kept. None keeps
+                nothing.
+        """
+        if back_to_ns is None:
+            self.buffer.reset()
+        else:
+            self.buffer.restart_at(back_to_ns)
         self.images.forget_stamps()
         self._time_jumped.set()
 

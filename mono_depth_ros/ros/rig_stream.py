@@ -187,11 +187,11 @@ class RigStream:
         """Whether depth is to be made: somebody listens to any camera's, or to the merged cloud."""
         return self._cloud_wanted() or any(stream.wanted() for stream in self.streams.values())
 
-    def time_jumped(self) -> None:
-        """Forgets history, from any thread."""
+    def time_jumped(self, back_to_ns: int | None = None) -> None:
+        """Forgets history, from any thread; as a single camera's does."""
         self._slots.reset()
         for stream in self.streams.values():
-            stream.time_jumped()
+            stream.time_jumped(back_to_ns)
 
     def ready(self, moment: ReceivedImage) -> bool:
         """Whether every camera has its image, and the points that somebody publishes are there."""

@@ -24,6 +24,13 @@ def test_jitter_is_the_spread_of_the_times_between_messages():
     assert logged(0, 80, 200).report(SensorState.OK, 0.0, True, "").jitter_s == pytest.approx(0.02)
 
 
+def test_a_looped_bag_has_the_rate_of_its_second_pass():
+    log = SensorLog("points")
+    for stamp_ns in (5_000_000_000, 5_100_000_000, 0, 200_000_000, 400_000_000):
+        log.receive(stamp_ns)
+    assert (log.rate_hz(), log.jitter_s(), log.received) == (5.0, 0.0, 5)
+
+
 def test_a_clock_that_jumped_begins_jitter_and_rate_anew():
     log = logged(0, 80, 200)
     log.forget_stamps()

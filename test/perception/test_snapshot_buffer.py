@@ -142,6 +142,26 @@ def test_reset_forgets_scans_but_not_calibration_or_counts():
     assert (points.received, points.rejected, points.last_error) == (2, 1, "no field x")
 
 
+def test_a_clock_that_is_late_forgets_only_what_is_to_come():
+    buffer = buffer_with_calibration()
+    drive(buffer, speed_mps=5.0)
+    buffer.add_points(START_NS + 3000 * MS, SCAN, "lidar")
+    snapshot_at(buffer, 3000)
+    buffer.add_points(START_NS, SCAN, "lidar")
+    buffer.restart_at(START_NS + 10 * MS)
+    assert buffer.scan_count() == 1
+    snapshot = snapshot_at(buffer, 0)
+    assert snapshot.points_age_s == 0.0
+    assert snapshot.T_previous_current is None
+
+
+def test_a_clock_that_jumped_back_leaves_nothing_of_the_old_time():
+    buffer = buffer_with_calibration()
+    buffer.add_points(START_NS + 3000 * MS, SCAN, "lidar")
+    buffer.restart_at(START_NS)
+    assert buffer.scan_count() == 0
+
+
 def test_memory_is_bounded():
     buffer = buffer_with_calibration(max_scans=3)
     for step in range(10):
