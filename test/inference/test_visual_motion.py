@@ -6,10 +6,11 @@ import pytest
 from analytic_street import T_BASE_CAMERA
 from textured_street import CAMERA, motion, pose, view
 
+from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.motion_source import MotionSource
 from mono_depth_ros.inference.scaling import MetricScaler
 from mono_depth_ros.inference.visual_motion import NoMotion, VisualMotion, estimate_motion
-from mono_depth_ros.perception.scale import ScaleEstimate, ScalePolicy, ScaleSource
+from mono_depth_ros.perception.scale import MEASURED, ScaleEstimate, ScalePolicy, ScaleSource
 from mono_depth_ros.perception.snapshot import SensorSnapshot
 
 WRONG = 0.6
@@ -206,3 +207,16 @@ def test_a_camera_that_was_turned_by_three_degrees_is_suspected(yaw_deg, pitch_d
 
 def test_a_camera_that_is_where_it_should_be_is_not_suspected():
     assert watched(0.0) == ""
+
+
+def test_wheels_that_slip_are_named():
+    scaler = MetricScaler(ScalePolicy(order=MEASURED, combine="fuse"), model_is_metric=False)
+    for second in range(16):
+        for index in (10 * second, 10 * second + 9):
+            taken = snapshot(index, 0.6)
+            if taken.T_previous_current is not None:
+                taken.T_previous_current[:3, 3] *= 1.6
+            _, depth_m = view(pose(index * 0.6))
+            points = project_points(CAMERA.unproject(depth_m)[::8, ::8].reshape(-1, 3), CAMERA)
+            scaler.update(taken, CAMERA, WRONG * depth_m if index % 10 == 0 else None, points)
+    assert scaler.verdict.reason.startswith("scale_sources_disagree: odometry against the others")
