@@ -5,6 +5,11 @@
 
 The stand-in is a model of ours without its points, its inverse depth times 0.37 plus 0.02 1/m: what it lacks against
 the model itself is metres, and knowing the points. It is written as ONNX with a contract and run as any other model.
+
+    python bench/stand_in_network.py --keep out/stand_in
+    python bench/node_on_drive.py BAG --model out/stand_in --rate 0.25 --gap 0-1000
+
+`--keep` leaves the stand-in there, for depth_node or `mono-depth replay`; a BAG may be given too.
 """
 
 import argparse
@@ -82,17 +87,11 @@ def write_stand_in(model_dir: Path, out: Path) -> Path:
     return out
 
 
-def main() -> None:
-    """Prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bag", type=Path)
-    parser.add_argument("--points", required=True)
-    parser.add_argument("--truth", required=True)
-    parser.add_argument("--model", default="street_tiny")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Rosbag2Reader(args.bag) as bag:
+def table(args: argparse.Namespace, stand_in: Path) -> None:
+    """Prints a row per model, with and without points."""
+    own = model_path(args.model)
+    with Rosbag2Reader(args.bag) as bag:
         truth = dense_truth(bag, args.truth, args.points)
-        own, stand_in = model_path(args.model), write_stand_in(model_path(args.model), Path(folder) / "stand_in")
         print(f"{'way':34} AbsRel  RMSE m  images  reasons")
         for name, directory, lost in (
             ("own model, with points", own, 0.0),
@@ -117,6 +116,27 @@ def main() -> None:
             mean = mean_metrics(found) if found else None
             numbers = "   -       -  " if mean is None else f"{mean.abs_rel:.3f}   {mean.rmse:5.2f}"
             print(f"{name:34} {numbers}   {len(found):4d}    {'; '.join(sorted(reasons))}", flush=True)
+
+
+def main() -> None:
+    """Writes the stand-in and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bag", type=Path, nargs="?")
+    parser.add_argument("--points", help="topic of the sparse cloud")
+    parser.add_argument("--truth", help="topic of the dense cloud")
+    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for the stand-in; must not exist")
+    args = parser.parse_args()
+    if args.bag is None and args.keep is None:
+        parser.error("expected a BAG, --keep DIR, or both")
+    if args.bag is not None and (args.points is None or args.truth is None):
+        parser.error("BAG: expected --points and --truth with it")
+    if args.keep is not None and args.keep.exists():
+        parser.error(f"--keep {args.keep}: expected a folder that does not exist yet")
+    with tempfile.TemporaryDirectory() as folder:
+        stand_in = write_stand_in(model_path(args.model), args.keep or Path(folder) / "stand_in")
+        if args.bag is not None:
+            table(args, stand_in)
 
 
 if __name__ == "__main__":
