@@ -51,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gap", default="", metavar="T0-T1", help="seconds from the start without points")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--loops", type=int, default=1, help="passes; more than one: with /clock and simulated time")
+    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME:=VALUE", help="of the node")
     options = parser.parse_args()
     if options.loops < 1:
         parser.error(f"--loops: expected at least 1, got {options.loops}")
@@ -144,6 +145,8 @@ def node_command(options: argparse.Namespace, topics: dict[str, str], poses: dic
     command = [sys.executable, str(script), "--ros-args"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
+    for text in options.parameter:
+        command += ["-p", text]
     for name, topic in remapped.items():
         command += ["-r", f"{name}:={topic}"]
     return command
