@@ -24,7 +24,8 @@ class CalibrationPolicy:
     """When a disagreement is one of the calibration.
 
     Attributes:
-        min_log: smallest difference of two sources' log factors that counts; 0.2 is about 20 %.
+        min_log: smallest difference of two sources' log factors that counts; 0.2 is about 20 %. Twice that where
+            there are only two.
         sigmas: and it has to be this many of their common sigma.
         max_tilt_rad: of the LiDAR's ground against the calibration's.
         max_height: relative difference of the LiDAR's height above its ground.
@@ -255,7 +256,12 @@ def _lidar_disagreement(ground: LidarGround | None, stamp_ns: int, policy: Calib
 def _source_disagreement(
     tracks: Sequence[SourceTrack], stamp_ns: int, scale_policy: ScalePolicy, policy: CalibrationPolicy
 ) -> str:
-    """Which sources of scale disagree; empty if none do. With three, the odd one out is named first."""
+    """Which sources of scale disagree; empty if none do. With three, the odd one out is named first.
+
+    Near ground, near corners and points are different parts of one prediction, and a network may be wrong by a fifth
+    between them. So, where there are three, one pair apart is not enough: the third has to take sides. Two alone
+    have to differ by twice as much.
+    """
     known = {
         track.source: track
         for track in tracks
@@ -264,12 +270,13 @@ def _source_disagreement(
         and abs(stamp_ns - track.stamp_ns) * 1e-9 <= 2.0 * policy.smoothing_s
     }
     apart = []
+    least = policy.min_log if len(known) == len(MEASURED) else 2.0 * policy.min_log
     for first, second in combinations(sorted(known, key=MEASURED.index), 2):
         difference = known[first].log_value - known[second].log_value
         sigma = math.hypot(*(known[source].sigma_at(stamp_ns, scale_policy) for source in (first, second)))
-        if abs(difference) > max(policy.min_log, policy.sigmas * sigma):
+        if abs(difference) > max(least, policy.sigmas * sigma):
             apart.append((first, second, difference))
-    if not apart:
+    if not apart or (len(known) == len(MEASURED) and len(apart) == 1):
         return ""
     first, second, difference = max(apart, key=lambda pair: abs(pair[2]))
     odd = _odd_one_out([{one, other} for one, other, _ in apart]) if len(known) == 3 else None

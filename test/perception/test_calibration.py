@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from mono_depth_ros.perception.calibration import CalibrationState, CalibrationVerdict, watch_calibration
-from mono_depth_ros.perception.scale import ScalePolicy
+from mono_depth_ros.perception.scale import MEASURED, ScalePolicy, ScaleSource, SourceTrack
 
 
 def looks(offsets_deg: list[tuple[float, float, float] | None]) -> list[CalibrationVerdict]:
@@ -45,3 +45,27 @@ def test_the_suspicion_needs_looks_and_goes_without_them():
     assert not any(verdict.suspect for verdict in looks(noisy(4.0, 10, seed=6)))
     verdicts = looks(noisy(4.0, 40, seed=7) + [None] * 50)
     assert verdicts[39].suspect and not verdicts[-1].suspect
+
+
+def factors(**values: float) -> str:
+    """The reason after 20 s in which the sources say this."""
+    state = CalibrationState()
+    for second in range(20):
+        stamp_ns = second * 10**9
+        tracks = [SourceTrack(ScaleSource(name), math.log(value), 0.0, stamp_ns, 9) for name, value in values.items()]
+        state, verdict = watch_calibration(state, tracks, None, None, stamp_ns, ScalePolicy(order=MEASURED))
+    return verdict.reason
+
+
+def test_the_third_source_has_to_take_sides():
+    assert factors(points=1.0, odometry=1.4, camera_height=1.0).startswith(
+        "scale_sources_disagree: odometry against the others"
+    )
+    # A network that is wrong by a third between the ground and the rest: the points lie between.
+    assert factors(points=1.2, odometry=1.4, camera_height=1.02) == ""
+    assert factors(points=1.0, odometry=1.5, camera_height=2.2).startswith("scale_sources_disagree")
+
+
+def test_two_sources_alone_have_to_differ_by_more():
+    assert factors(odometry=1.4, camera_height=1.0) == ""
+    assert factors(odometry=1.6, camera_height=1.0).startswith("scale_sources_disagree: odometry says 1.600")
