@@ -39,7 +39,11 @@ LAYERS: dict[str, set[str]] = {
     },
 }  # fmt: skip
 # Single files that may do more than their layer.
-FILES: dict[str, set[str]] = {"training/export.py": {"inference"}, "__init__.py": set()}
+FILES: dict[str, set[str]] = {
+    "training/export.py": {"inference"},
+    "training/pose_export.py": {"inference"},
+    "__init__.py": set(),
+}
 
 ROS = {
     "rclpy", "rcl_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs",
