@@ -5,7 +5,8 @@
     python bench/node_load.py [--seconds 8] [--rate 10] [--size 640x384]
 
 Publishes images, calibration and a wall of points at this rate and prints, as a Markdown table, processor time of the
-node per second and per image, and the time from publishing an image to the arrival of its depth (or cloud).
+node per second and per depth image (per image received while nobody listens), and the time from publishing an image to
+the arrival of its depth (or cloud). Where fewer images come out than in, the machine is too slow for the rate.
 """
 
 import argparse
@@ -117,7 +118,8 @@ def measure(camera: Camera, process_id: int, options: argparse.Namespace, arrive
     latency_ms = [1e3 * (at_s - camera.sent_s[stamp_ns]) for stamp_ns, at_s in dict(arrived_s).items()]
     images = round(options.seconds * options.rate)
     latency = "-" if not latency_ms else " / ".join(f"{np.percentile(latency_ms, q):.0f}" for q in (50, 95))
-    return f"{100 * used_s / took_s:.0f} % | {1e3 * used_s / images:.0f} | {len(latency_ms)}/{images} | {latency} |"
+    each_ms = 1e3 * used_s / (len(latency_ms) or images)
+    return f"{100 * used_s / took_s:.0f} % | {each_ms:.0f} | {len(latency_ms)}/{images} | {latency} |"
 
 
 def main() -> None:
@@ -145,7 +147,7 @@ def main() -> None:
             if time.monotonic() > deadline_s:
                 sys.exit("waited 60 s for the node's subscriptions")
             time.sleep(0.05)
-        sys.stdout.write("| who listens | processor | ms per image | out/in | latency, median / 95 % (ms) |\n")
+        sys.stdout.write("| who listens | processor | ms per depth image | out/in | latency, median / 95 % (ms) |\n")
         sys.stdout.write("|---|---|---|---|---|\n")
         for name, kind, topic in (
             ("nobody", None, ""),
