@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feeds the messages of a bag to a SnapshotBuffer, the way the node feeds those of a robot."""
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,12 +20,7 @@ from mono_depth_ros.messages.lens import Lens
 from mono_depth_ros.messages.odometry import decode_odometry, decode_speed, decode_twist
 from mono_depth_ros.messages.rectification import Rectifier
 from mono_depth_ros.messages.stamps import stamp_ns_of
-from mono_depth_ros.messages.timed_points import TimedPoints
 from mono_depth_ros.messages.transforms import StaticTransforms
-from mono_depth_ros.perception.scan_motion import points_at_stamp
-
-# Scans that wait for the next image; more than this between two images are of no use to it.
-_MAX_TIMED_SCANS = 8
 
 
 class SensorMemory(Protocol):
@@ -34,7 +28,13 @@ class SensorMemory(Protocol):
 
     def add_camera(self, stamp_ns: int, camera: PinholeCamera) -> None: ...
 
-    def add_points(self, stamp_ns: int, points_lidar_m: Points, lidar_frame: str) -> None: ...
+    def add_points(
+        self,
+        stamp_ns: int,
+        points_lidar_m: Points,
+        lidar_frame: str,
+        time_offset_s: NDArray[np.float64] | None = None,
+    ) -> None: ...
 
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None: ...
 
@@ -71,19 +71,8 @@ class FeedOptions:
     time_field: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _TimedScan:
-    """A scan whose points wait for odometry to be brought to its stamp."""
-
-    stamp_ns: int
-    lidar_frame: str
-    points: TimedPoints
-
-
 class SnapshotFeed:
     """Decodes the messages of one camera's drive and puts them into a buffer, with the extrinsics they need.
-
-    A scan with a time per point is brought to its stamp by odometry just before the next image.
 
     Args:
         bag: where the messages come from.
@@ -93,7 +82,6 @@ class SnapshotFeed:
 
     Attributes:
         motion: poses and speeds of the newest seconds.
-        smeared_scans: scans with times per point for which odometry was missing; their points are taken as they are.
     """
 
     def __init__(
@@ -110,10 +98,7 @@ class SnapshotFeed:
         self._placed: tuple[str, str, str] | None = None
         self._depth_camera: PinholeCamera | None = None
         self._lens = Lens(topics.rectified, options.rectify)
-        self._timed_scans: deque[_TimedScan] = deque(maxlen=_MAX_TIMED_SCANS)
-        self._T_camera_lidar: dict[str, RigidTransform] = {}
         self.motion = CameraMotion()
-        self.smeared_scans = 0
 
     @property
     def distorted(self) -> bool:
@@ -166,49 +151,11 @@ class SnapshotFeed:
         return None
 
     def place(self, camera_frame: str) -> None:
-        """Tells the buffer where the sensors sit, and gives it the scans that waited. `put` does it for an image.
+        """Tells the buffer where the sensors sit, once per combination of frames. `put` does it for an image.
 
         Raises:
             FrameError: the bag's /tf_static does not connect them.
         """
-        self._look_up(camera_frame)
-        while self._timed_scans:
-            scan = self._timed_scans.popleft()
-            self._buffer.add_points(scan.stamp_ns, self._brought_to_stamp(scan), scan.lidar_frame)
-
-    def _camera(self, decoded: Any, stamp_ns: int) -> None:
-        self._buffer.add_camera(stamp_ns, self._lens.update(decoded))
-
-    def _points(self, decoded: Any, message_type: str, stamp_ns: int) -> None:
-        points = decode_points(decoded, message_type, self._depth_camera, self._options.time_field)
-        self._lidar_frame = decoded.header.frame_id
-        if points.offsets_s is None or self._topics.odometry is None:
-            self._buffer.add_points(stamp_ns, points.points_m, self._lidar_frame)
-        else:
-            self._timed_scans.append(_TimedScan(stamp_ns, self._lidar_frame, points))
-
-    def _brought_to_stamp(self, scan: _TimedScan) -> Points:
-        T_camera_lidar = self._T_camera_lidar.get(scan.lidar_frame)
-        moved_m = None
-        if scan.points.offsets_s is not None and T_camera_lidar is not None and self.motion.T_base_camera is not None:
-            T_base_lidar = self.motion.T_base_camera @ T_camera_lidar
-            moved_m = points_at_stamp(
-                scan.points.points_m, scan.points.offsets_s, scan.stamp_ns, self.motion.track, T_base_lidar
-            )
-        self.smeared_scans += moved_m is None
-        return scan.points.points_m if moved_m is None else moved_m
-
-    def _image(self, decoded: Any, message_type: str, stamp_ns: int) -> BagImage:
-        decode = decode_compressed_image if message_type == COMPRESSED_IMAGE else decode_image
-        image_rgb = decode(decoded)
-        if self.rectifier is not None:
-            image_rgb = self.rectifier.image(image_rgb)
-        image = BagImage(stamp_ns, str(decoded.header.frame_id), image_rgb)
-        self.place(image.camera_frame)
-        return image
-
-    def _look_up(self, camera_frame: str) -> None:
-        """Looks up where the sensors sit, once per combination of frames."""
         frames = (camera_frame, self._lidar_frame, self._base_frame or self._twist_frame)
         if frames == self._placed:
             return
@@ -217,7 +164,6 @@ class SnapshotFeed:
                 T_camera_lidar = self._options.T_camera_lidar
                 if T_camera_lidar is None:
                     T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
-                self._T_camera_lidar[self._lidar_frame] = T_camera_lidar
                 self._buffer.set_T_camera_lidar(self._lidar_frame, T_camera_lidar)
             if self._base_frame:
                 T_base_camera = self._options.T_base_camera
@@ -230,6 +176,23 @@ class SnapshotFeed:
         self._placed = frames
         if self._twist_frame and not self._base_frame:
             self._place_for_twist(camera_frame)
+
+    def _camera(self, decoded: Any, stamp_ns: int) -> None:
+        self._buffer.add_camera(stamp_ns, self._lens.update(decoded))
+
+    def _points(self, decoded: Any, message_type: str, stamp_ns: int) -> None:
+        points = decode_points(decoded, message_type, self._depth_camera, self._options.time_field)
+        self._lidar_frame = decoded.header.frame_id
+        self._buffer.add_points(stamp_ns, points.points_m, self._lidar_frame, points.offsets_s)
+
+    def _image(self, decoded: Any, message_type: str, stamp_ns: int) -> BagImage:
+        decode = decode_compressed_image if message_type == COMPRESSED_IMAGE else decode_image
+        image_rgb = decode(decoded)
+        if self.rectifier is not None:
+            image_rgb = self.rectifier.image(image_rgb)
+        image = BagImage(stamp_ns, str(decoded.header.frame_id), image_rgb)
+        self.place(image.camera_frame)
+        return image
 
     def _place_for_twist(self, camera_frame: str) -> None:
         """A bag with speeds only is read as well where nobody says what they are the speeds of."""
