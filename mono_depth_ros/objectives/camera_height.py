@@ -40,6 +40,9 @@ class GroundOptions:
         smallest_share: share of the image's pixels that must lie on the plane; below it there is none.
         fallback_share: share of the image's rows, from the bottom, whose median height counts where no plane is found;
             0 leaves the height unknown then.
+        fit_plane: whether a plane is looked for at all. False takes the known direction up as exact: a camera that is
+            level within a degree knows it better than the normals of a depth that is still being learned, whose error
+            goes into the height.
     """
 
     lowest_share: float = 0.6
@@ -49,6 +52,7 @@ class GroundOptions:
     normal_step_px: int = 2
     smallest_share: float = 0.02
     fallback_share: float = 0.25
+    fit_plane: bool = True
 
     def __post_init__(self) -> None:
         for name in ("lowest_share", "smallest_share"):
@@ -61,6 +65,8 @@ class GroundOptions:
             raise ConfigError(f"reach_heights: expected > 0, got {self.reach_heights}")
         if not 0.0 <= self.fallback_share <= 1.0:
             raise ConfigError(f"fallback_share: expected a share, 0..1, got {self.fallback_share}")
+        if not (self.fit_plane or self.fallback_share > 0.0):
+            raise ConfigError("fallback_share: expected more than 0 where no plane is fitted, got 0")
         if self.normal_step_px < 1:
             raise ConfigError(f"normal_step_px: expected 1 or more, got {self.normal_step_px}")
 
@@ -219,7 +225,7 @@ def camera_height_loss(
         down, weight = _fit_plane(points, candidates, prior[..., None, None], options.reach_heights)
         ground = weight > 0.5
         enough = ground.flatten(1).float().mean(1) >= options.smallest_share
-        plane = enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))
+        plane = options.fit_plane & enough & ((-down * prior).sum(1) >= math.cos(options.plane_tilt_rad))
         ground = ground & plane[:, None, None, None]
         log_height, found = _plane_height(points, down, torch.where(ground, weight, torch.zeros_like(weight))), plane
         if options.fallback_share > 0.0:

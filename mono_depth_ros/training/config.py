@@ -152,8 +152,9 @@ class VideoObjectives:
         supervised: of the depth error against what `drive.supervision` says.
         supervised_loss: "plain" (one error, see `plain`) or "log" (the terms of `objectives`, made for dense truth).
         plain: which error, of depth or inverse depth.
-        reprojected: of the reprojected distance of what supervises.
-        reprojected_norm: "l1" or "l2", of the distance in pixels.
+        reprojected: of the reprojected distance of what supervises, in percent of the image's width, so that a weight
+            holds at every size.
+        reprojected_norm: "l1" or "l2", of the distance in the image.
         reprojected_detach_pose: whether that term leaves the pose network alone.
         camera_height: of the camera's height over the predicted ground against `camera_height_m`.
         camera_height_m: as mounted; needed if `camera_height` is used.

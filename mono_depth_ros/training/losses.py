@@ -133,7 +133,7 @@ def _of_depth(
             )
             for T in motions
         ]
-        add("reprojected", video.reprojected, torch.stack(distances).mean(0))
+        add("reprojected", video.reprojected, torch.stack(distances).mean(0) * (100.0 / batch.rgb.shape[-1]))
     if video.camera_height.used:
         height = torch.full_like(clips.focal, video.camera_height_m or float("nan"))
         moved = torch.stack([T[:, :3, 3] for T in motions], dim=1)

@@ -200,6 +200,17 @@ def test_without_normals_the_lower_image_alone_decides() -> None:
     assert strict.ground.nonzero()[:, 2].min() == 24
 
 
+def test_without_a_plane_the_height_is_along_the_known_direction_up() -> None:
+    falling = _plane(1.5, pitch_rad=-0.1)  # the plane is found, and as near as it is; its pixels lie deeper and deeper
+    assert _height(falling).height_m.item() == pytest.approx(1.5, rel=1e-6)
+    level = GroundOptions(fit_plane=False, fallback_share=0.25)
+    found = _height(falling, options=level)
+    assert found.height_m.item() > 1.8
+    assert not found.ground.any()
+    up = torch.tensor([[0.0, -math.cos(0.1), math.sin(0.1)]])
+    assert _height(falling, options=level, up_camera=up).height_m.item() == pytest.approx(1.5, rel=1e-6)
+
+
 def test_ground_far_away_is_left_out_since_roads_curve() -> None:
     near = _height(_plane(1.5), options=GroundOptions(reach_heights=4.0))
     assert near.height_m.item() == pytest.approx(1.5, rel=1e-6)
@@ -229,7 +240,15 @@ def test_autocast_changes_nothing(pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lowest_share": 0.0}, {"plane_tilt_rad": 4.0}, {"normal_step_px": 0}, {"fallback_share": 2.0}], ids=str
+    "wrong",
+    [
+        {"lowest_share": 0.0},
+        {"plane_tilt_rad": 4.0},
+        {"normal_step_px": 0},
+        {"fallback_share": 2.0},
+        {"fallback_share": 0.0, "fit_plane": False},
+    ],
+    ids=str,
 )
 def test_wrong_options_are_refused(wrong) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
