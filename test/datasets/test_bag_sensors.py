@@ -29,8 +29,8 @@ from bag_maker import (
     image_message,
     info_message,
     odometry_message,
-    points_message,
     static_message,
+    timed_points_message,
     vector,
     wall_points,
     write_bag,
@@ -193,16 +193,6 @@ def test_the_only_image_is_found_under_any_name_beside_its_camera_info(tmp_path)
     messages = [(names.get(topic, topic), stamp, message) for topic, stamp, message in drive_messages(1)]
     (sample,) = samples_of(write_bag(tmp_path / "bag", messages), f"points={POINTS_TOPIC}")
     assert sample.camera_name == "eye"
-
-
-def timed_points_message(stamp_ns, points_m, offsets_ns):
-    """A cloud with the time of each point in ns, as a spinning scanner sends it."""
-    message = points_message(stamp_ns, points_m)
-    values = np.zeros(len(points_m), [("xyz", "<f4", 3), ("t", "<u4")])
-    values["xyz"], values["t"] = points_m, offsets_ns
-    fields = [*message.fields, TYPES["sensor_msgs/msg/PointField"](name="t", offset=12, datatype=6, count=1)]
-    data = np.frombuffer(values.tobytes(), np.uint8)
-    return dataclasses.replace(message, fields=fields, point_step=16, row_step=len(data), data=data)
 
 
 def test_each_point_is_carried_from_its_own_time(tmp_path):

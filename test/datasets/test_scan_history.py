@@ -16,6 +16,8 @@ from bag_maker import (
     drive_messages,
     image_message,
     info_message,
+    timed_points_message,
+    wall_points,
     write_bag,
 )
 
@@ -55,6 +57,20 @@ def test_an_old_scan_is_carried_to_the_image_by_odometry(moving):
         np.testing.assert_allclose(as_it_was[:, 2], then_m, atol=1e-4)
         carried = transform_points(scan.T_image_scan @ scan.T_camera_lidar, scan.points_lidar_m)
         np.testing.assert_allclose(carried[:, 2], 8.5, atol=1e-4)
+
+
+def test_each_point_of_a_scan_is_carried_from_its_own_time(tmp_path):
+    """5 m/s towards a wall that was 10 m away; a scan lasts 0.1 s."""
+    messages = [entry for entry in drive_messages(images=6, depth_m=10.0, speed_mps=5.0) if entry[0] != TRUTH_TOPIC]
+    stamp_ns = START_NS + 2 * PERIOD_NS
+    points_m = wall_points(9.0, 4)
+    offsets_s = np.linspace(0.0, 0.1, len(points_m))
+    points_m[:, 0] -= 5.0 * offsets_s
+    messages.append((TRUTH_TOPIC, stamp_ns, timed_points_message(stamp_ns, points_m, (offsets_s * 1e9).astype("u4"))))
+    (image,) = read(write_bag(tmp_path / "bag", messages), (0.2,))[0]
+    (scan,) = image.scans
+    then_m = transform_points(scan.T_camera_lidar, scan.points_lidar_m)
+    np.testing.assert_allclose(then_m[:, 2], 9.0, atol=0.006)
 
 
 def test_without_odometry_the_motion_is_not_known(moving):
