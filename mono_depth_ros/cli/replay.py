@@ -19,6 +19,7 @@ examples:
   mono-depth replay drive --out out/drive_depth --points /lidar/points_4beam
   mono-depth replay drive --out out/drive_depth --camera /camera_02 --points /lidar/points_4beam --with-inputs
   mono-depth replay drive --out out/dropout --points /lidar/points_4beam --drop /lidar/points_4beam:1.0-2.0
+  mono-depth replay drive --out out/both --points /lidar/points --points /scan
   mono-depth replay drive --out out/camera_only --points none --odom none
   mono-depth replay drive --out out/scaled --mode prediction --scale fuse:points,camera_height --base-height 0.3
 """
@@ -37,7 +38,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--out", required=True, type=Path, metavar="OUT_BAG", help="folder to write; must not exist")
     parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
     parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
-    parser.add_argument("--points", metavar="TOPIC", help="sparse cloud, or 'none'; default: the only one, if any")
+    parser.add_argument(
+        "--points",
+        action="append",
+        metavar="TOPIC",
+        help="points, or 'none'; default: the only ones, if any; repeated with topics of other types: they are merged",
+    )
     parser.add_argument("--odom", metavar="TOPIC", help="odometry, or 'none'; default: the only one, if any")
     parser.add_argument(
         "--drop",
@@ -80,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     """Replays, prints the summary; returns the exit code."""
     from mono_depth_ros.cli.replay_loop import Replay, parse_drop
     from mono_depth_ros.cli.replay_options import dial_policy, memory_policy, scale_policy
-    from mono_depth_ros.datasets.bag_topics import find_topics
+    from mono_depth_ros.datasets.bag_topics import find_topics, with_more_points
     from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
     from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
     from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
@@ -95,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
     with Rosbag2Reader(args.bag) as bag:
-        topics = find_topics(bag.types, args.camera, args.points, args.odom)
+        first, *more = args.points or [None]
+        topics = with_more_points(find_topics(bag.types, args.camera, first, args.odom), bag.types, more)
         for drop in drops:
             if drop.topic not in topics.names():
                 raise ConfigError(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which topics of a bag belong to one camera."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mono_depth_ros.errors import DataError
 
@@ -44,6 +44,7 @@ class BagTopics:
         odometry: Odometry, or a TwistStamped, which gives speeds but no poses.
         rectified: whether the images are rectified, so that P of camera_info describes them and D does not count.
         points_info: camera_info of `points`, where these are depth images.
+        more_points: further sources of points, each of another type; they are merged with `points`.
     """
 
     camera: str
@@ -53,10 +54,11 @@ class BagTopics:
     odometry: str | None
     rectified: bool
     points_info: str | None = None
+    more_points: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        topics = (self.image, self.camera_info, self.points, self.odometry, self.points_info)
+        topics = (self.image, self.camera_info, self.points, self.odometry, self.points_info, *self.more_points)
         return tuple(dict.fromkeys(topic for topic in topics if topic is not None))
 
 
@@ -118,6 +120,21 @@ def choose_topics(types: Mapping[str, str], names: TopicNames) -> BagTopics:
         rectified="rect" in image[len(namespace) :] if names.rectified is None else names.rectified,
         points_info=points_info,
     )
+
+
+def with_more_points(topics: BagTopics, types: Mapping[str, str], more: Sequence[str]) -> BagTopics:
+    """The topics with further sources of points.
+
+    Raises:
+        DataError: one is not there, or two have the same type: like the node, one of each is listened to.
+    """
+    taken = [types[topics.points]] if topics.points is not None else []
+    for topic in more:
+        kind = types[require_topic(types, topic, POINT_TYPES, "points")]
+        if topics.points is None or kind in taken:
+            raise DataError(f"points topic {topic}: expected a type that no other points have, got {kind}")
+        taken.append(kind)
+    return replace(topics, more_points=tuple(more))
 
 
 def require_topic(types: Mapping[str, str], topic: str, message_types: Collection[str], name: str) -> str:

@@ -16,6 +16,7 @@ from mono_depth_ros.geometry.camera import PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
 from mono_depth_ros.perception.lidar_memory import LidarScan, ScanUnroller
 from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTrack
+from mono_depth_ros.perception.point_memory import POINTS
 
 # Bound on memory, whatever the rate of the LiDAR: 60 scans of 120,000 points are 86 MB, with a time per point 230 MB.
 _MAX_SCANS = 60
@@ -136,6 +137,7 @@ class _Memory:
         points_lidar_m: Points,
         lidar_frame: str,
         time_offset_s: NDArray[np.float64] | None = None,
+        source: str = POINTS,  # noqa: ARG002
     ) -> None:
         self._scans.append(ScanUnroller(LidarScan(stamp_ns, points_lidar_m, lidar_frame, time_offset_s)))
         while self._scans[0].scan.stamp_ns < stamp_ns - self._history_ns:

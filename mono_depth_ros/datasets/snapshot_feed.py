@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, TWIST, BagTopics
+from mono_depth_ros.datasets.bag_topics import COMPRESSED_IMAGE, IMAGE, LASER_SCAN, RANGE, TWIST, BagTopics
 from mono_depth_ros.datasets.camera_motion import CameraMotion
 from mono_depth_ros.datasets.point_messages import decode_points
 from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
@@ -19,8 +19,11 @@ from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.messages.lens import Lens
 from mono_depth_ros.messages.odometry import decode_odometry, decode_speed, decode_twist
 from mono_depth_ros.messages.rectification import Rectifier
+from mono_depth_ros.messages.sensor_intake import MAX_FRAMES
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.messages.transforms import StaticTransforms
+from mono_depth_ros.perception.point_memory import POINTS, SCAN, SPARSE_DEPTH
+from mono_depth_ros.perception.point_memory import RANGE as RANGE_FINDER
 
 
 class SensorMemory(Protocol):
@@ -34,6 +37,7 @@ class SensorMemory(Protocol):
         points_lidar_m: Points,
         lidar_frame: str,
         time_offset_s: NDArray[np.float64] | None = None,
+        source: str = ...,
     ) -> None: ...
 
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None: ...
@@ -91,11 +95,12 @@ class SnapshotFeed:
         self._topics = topics
         self._buffer = buffer
         self._options = options
+        self._point_topics = (*((topics.points,) if topics.points is not None else ()), *topics.more_points)
         self._transforms: StaticTransforms = bag.static_transforms()
-        self._lidar_frame = ""
+        self._lidar_frames: frozenset[str] = frozenset()
         self._base_frame = ""
         self._twist_frame = ""
-        self._placed: tuple[str, str, str] | None = None
+        self._placed: tuple[str, frozenset[str], str] | None = None
         self._depth_camera: PinholeCamera | None = None
         self._lens = Lens(topics.rectified, options.rectify)
         self.motion = CameraMotion()
@@ -113,7 +118,9 @@ class SnapshotFeed:
     def sensor_of(self, topic: str) -> str:
         """The name under which the buffer reports this topic; "image" for the image."""
         t = self._topics
-        names = {t.points_info: "points", t.camera_info: "camera_info", t.points: "points", t.odometry: "odometry"}
+        names = {t.points_info: POINTS, t.camera_info: "camera_info", t.odometry: "odometry"}
+        # With several sources, each has the name that it has in the node.
+        names |= {source: self._source_by_type(source) if t.more_points else POINTS for source in self._point_topics}
         return names.get(topic, "image")
 
     def put(self, message: BagMessage) -> BagImage | None:
@@ -136,8 +143,8 @@ class SnapshotFeed:
             self._depth_camera = camera_from_info(decoded)
         if message.topic == self._topics.camera_info:
             self._camera(decoded, stamp_ns)
-        elif message.topic == self._topics.points:
-            self._points(decoded, message.message_type, stamp_ns)
+        elif message.topic in self._point_topics:
+            self._points(decoded, message, stamp_ns)
         elif message.message_type == TWIST:
             twist = decode_twist(decoded.twist)
             self.motion.add_speed(stamp_ns, decode_speed(decoded.twist))
@@ -156,15 +163,15 @@ class SnapshotFeed:
         Raises:
             FrameError: the bag's /tf_static does not connect them.
         """
-        frames = (camera_frame, self._lidar_frame, self._base_frame or self._twist_frame)
+        frames = (camera_frame, self._lidar_frames, self._base_frame or self._twist_frame)
         if frames == self._placed:
             return
         try:
-            if self._lidar_frame:
+            for lidar_frame in sorted(self._lidar_frames):
                 T_camera_lidar = self._options.T_camera_lidar
                 if T_camera_lidar is None:
-                    T_camera_lidar = self._transforms.lookup(camera_frame, self._lidar_frame)
-                self._buffer.set_T_camera_lidar(self._lidar_frame, T_camera_lidar)
+                    T_camera_lidar = self._transforms.lookup(camera_frame, lidar_frame)
+                self._buffer.set_T_camera_lidar(lidar_frame, T_camera_lidar)
             if self._base_frame:
                 T_base_camera = self._options.T_base_camera
                 if T_base_camera is None:
@@ -180,10 +187,17 @@ class SnapshotFeed:
     def _camera(self, decoded: Any, stamp_ns: int) -> None:
         self._buffer.add_camera(stamp_ns, self._lens.update(decoded))
 
-    def _points(self, decoded: Any, message_type: str, stamp_ns: int) -> None:
-        points = decode_points(decoded, message_type, self._depth_camera, self._options.time_field)
-        self._lidar_frame = decoded.header.frame_id
-        self._buffer.add_points(stamp_ns, points.points_m, self._lidar_frame, points.offsets_s)
+    def _points(self, decoded: Any, message: BagMessage, stamp_ns: int) -> None:
+        points = decode_points(decoded, message.message_type, self._depth_camera, self._options.time_field)
+        frame = str(decoded.header.frame_id)
+        if frame not in self._lidar_frames and len(self._lidar_frames) < MAX_FRAMES:
+            self._lidar_frames |= {frame}
+        self._buffer.add_points(stamp_ns, points.points_m, frame, points.offsets_s, self.sensor_of(message.topic))
+
+    def _source_by_type(self, topic: str) -> str:
+        return {LASER_SCAN: SCAN, RANGE: RANGE_FINDER, IMAGE: SPARSE_DEPTH, COMPRESSED_IMAGE: SPARSE_DEPTH}.get(
+            self._bag.types[topic], POINTS
+        )
 
     def _image(self, decoded: Any, message_type: str, stamp_ns: int) -> BagImage:
         decode = decode_compressed_image if message_type == COMPRESSED_IMAGE else decode_image

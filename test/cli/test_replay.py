@@ -14,10 +14,12 @@ from bag_maker import (
     PERIOD_NS,
     POINTS_TOPIC,
     START_NS,
+    TRUTH_TOPIC,
     WIDTH_PX,
     drive_messages,
     image_message,
     info_message,
+    scan_message,
     static_message,
     write_bag,
 )
@@ -133,6 +135,28 @@ def test_a_dropped_lidar_turns_the_dial_and_loses_no_image(run, capsys):
     assert len(messages_of(found, DEPTH)) == 30
     summary = capsys.readouterr().out
     assert "PREDICTION: points_stale" in summary and "from image 13 (stamp 1.200 s)" in summary
+
+
+def with_scan(messages):
+    stamps_ns = [stamp_ns for topic, stamp_ns, _ in messages if topic == IMAGE_TOPIC]
+    return [*messages, *(("/scan", stamp_ns, scan_message(stamp_ns, [10.0] * 5)) for stamp_ns in stamps_ns)]
+
+
+def test_several_sources_of_points_are_merged_as_in_the_node(run):
+    options = ("--points", POINTS_TOPIC, "--points", "/scan", "--memory-s", "0")
+    found = run(with_scan(drive_messages(images=30)), *options, "--drop", f"{POINTS_TOPIC}:1.0-2.0")
+    statuses = messages_of(found, STATUS)
+    # With the cloud gone the scanner's rays alone are too few; with it they are more than the cloud's points.
+    assert statuses[5].mode == COMPLETION and statuses[5].points_used > 8 * 16
+    assert (statuses[18].mode, statuses[18].points_used) == (PREDICTION, 0)
+    assert statuses[18].reason == "too_few_points_in_view"
+    used = {sensor.name: sensor.used for sensor in statuses[5].sensors}
+    assert used["points"] and used["scan"]
+
+
+def test_two_sources_of_one_type_are_refused(run):
+    with pytest.raises(DataError, match="expected a type that no other points have"):
+        run(drive_messages(images=2), "--points", POINTS_TOPIC, "--points", TRUTH_TOPIC)
 
 
 def test_without_points_every_image_is_predicted(run):

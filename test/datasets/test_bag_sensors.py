@@ -53,21 +53,6 @@ def bag_with(tmp_path, *added, images=1, dropped=(POINTS_TOPIC, TRUTH_TOPIC), **
     return write_bag(tmp_path / "bag", [*added, *without(drive_messages(images, **drive), *dropped)])
 
 
-def scan_message(stamp_ns, ranges, angle_min=-0.2, step=0.1, time_increment=0.0):
-    return TYPES["sensor_msgs/msg/LaserScan"](
-        header=header(stamp_ns, LIDAR_FRAME),
-        angle_min=angle_min,
-        angle_max=angle_min + step * (len(ranges) - 1),
-        angle_increment=step,
-        time_increment=time_increment,
-        scan_time=0.1,
-        range_min=0.1,
-        range_max=30.0,
-        ranges=np.array(ranges, np.float32),
-        intensities=np.empty(0, np.float32),
-    )
-
-
 def range_message(stamp_ns, range_m):
     return TYPES["sensor_msgs/msg/Range"](
         header=header(stamp_ns, LIDAR_FRAME),
