@@ -105,7 +105,8 @@ class DepthPipeline:
         policy: when points are good enough to complete with.
         anchor: how completed depth is made to go through its points; None takes the network's depth as it is.
         scale_policy: what makes predictions metric.
-        pose: network that was trained together with the depth network, for the scale by odometry; None without.
+        pose: network that was trained together with the depth network, for the scale by odometry; None takes
+            the motion from the images.
     """
 
     def __init__(
@@ -276,7 +277,7 @@ def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: Dia
         "not_metric",
         f"model {contract.name} gives depth up to an unknown factor, there are no points ({decision.reason.value}), "
         "and no other source of scale is known; give it LiDAR points, or where the camera sits above the ground (TF "
-        "from the odometry's base), or a pose network with odometry",
+        "from the odometry's base), or odometry while it moves",
         snapshot.sensors,
     )
 
