@@ -29,6 +29,7 @@ from bag_maker import (
     image_message,
     info_message,
     odometry_message,
+    scan_message,
     static_message,
     timed_points_message,
     vector,
