@@ -13,7 +13,6 @@ from torch.nn import functional
 from mono_depth_ros.objectives.camera_height import camera_height_loss
 from mono_depth_ros.objectives.feature_consistency import feature_consistency
 from mono_depth_ros.objectives.photometric import photometric_error, photometric_loss
-from mono_depth_ros.objectives.pose import pose_matrix
 from mono_depth_ros.objectives.reprojected import reprojected_distance_loss
 from mono_depth_ros.objectives.smoothness import smoothness_over_scales
 from mono_depth_ros.objectives.supervised import SupervisedWeights, depth_at_points, plain_supervision, supervised_depth
@@ -78,7 +77,7 @@ def _of_features(outputs: Outputs, batch: Batch, config: TrainConfig, share: flo
 
 def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: TrainConfig, share: float) -> Weighted:
     """Clips: what their images say of depth and motion, and what odometry and points say of metres."""
-    T_context_target = clips.T_context_target if outputs.poses is None else pose_matrix(outputs.poses)
+    T_context_target = clips.T_context_target if outputs.poses is None else outputs.poses
     motions = tuple(T_context_target.unbind(1))
     clips = _blurred(clips, config.video.blur_px)
     terms: Weighted = {}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mono_depth_ros.networks.packnet_san import PackNetSan, SparsePoints
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
+from mono_depth_ros.objectives.pose import invert_pose, pose_matrix
 
 CONTEXTS = 2  # t - stride and t + stride
 
@@ -19,7 +20,7 @@ class Outputs(NamedTuple):
     Attributes:
         predicted, completed: inverse depths [B, 1, H / 2^s, W / 2^s], finest first, network units.
         skips, fused: features of the image, and of image and points.
-        poses: [B, C, 6], translation and Euler angles of T_context_target.
+        poses: [B, C, 4, 4], T_context_target.
     """
 
     predicted: tuple[Tensor, ...] | None
@@ -73,16 +74,28 @@ class TrainedModel(nn.Module):
         with torch.no_grad():
             flat = contexts.flatten(0, 1)
             beside = self.depth.decode(self.depth.encode(flat))[0].unflatten(0, contexts.shape[:2])
-        poses: Tensor = pose(target, contexts, inv_depth.detach(), beside.detach())
-        return poses
+        images = torch.stack([contexts[:, 0], target, contexts[:, 1]], dim=1)
+        depths = torch.stack([beside[:, 0], inv_depth, beside[:, 1]], dim=1).detach()
+        later, earlier = slice(1, None), slice(None, -1)
+        poses = pose(images[:, later].flatten(0, 1), images[:, earlier].flatten(0, 1)[:, None],
+                     depths[:, later].flatten(0, 1), depths[:, earlier].flatten(0, 1)[:, None])  # fmt: skip
+        return _to_contexts(poses.view(len(target), CONTEXTS, 6))
 
 
 def _one_stream(pose: PoseNet, target: Tensor, contexts: Tensor) -> Tensor:
-    """Poses [B, C, 6] from images; a network of one neighbour takes each pair by itself."""
-    count = contexts.shape[1]
-    poses: Tensor
-    if pose.neighbours == count:
-        poses = pose(target, contexts.unbind(1))
-        return poses
-    poses = pose(target.repeat_interleave(count, dim=0), (contexts.flatten(0, 1),))
-    return poses.view(len(target), count, 6)
+    """T_context_target [B, C, 4, 4] from images; a network of one neighbour takes each pair by itself."""
+    if pose.neighbours == CONTEXTS:
+        return pose_matrix(pose(target, contexts.unbind(1)))
+    images = torch.stack([contexts[:, 0], target, contexts[:, 1]], dim=1)
+    poses = pose(images[:, 1:].flatten(0, 1), (images[:, :-1].flatten(0, 1),))
+    return _to_contexts(poses.view(len(target), CONTEXTS, 6))
+
+
+def _to_contexts(poses: Tensor) -> Tensor:
+    """T_context_target [B, 2, 4, 4] of the image before and the one after, from [B, 2, 6] of T_earlier_later.
+
+    A network for pairs always sees time run forwards, as on the robot. Asked for both directions, it starts with the
+    same answer for both, the minimum over the neighbours is content with one that fits, and it stays there.
+    """
+    T_earlier_later = pose_matrix(poses)
+    return torch.stack([T_earlier_later[:, 0], invert_pose(T_earlier_later[:, 1])], dim=1)

@@ -40,7 +40,8 @@ def perfect(batch: Batch, scale: float = 1.0, moved: float = 1.0) -> Outputs:
     assert batch.clips is not None
     known = torch.isfinite(batch.truth_depth_m)
     inv_depth = torch.where(known, 1.0 / (batch.truth_depth_m * scale), torch.full_like(batch.truth_depth_m, 0.02))
-    poses = torch.cat([moved * batch.clips.T_context_target[..., :3, 3], torch.zeros(3, 2, 3)], dim=-1)
+    poses = torch.eye(4).repeat(3, 2, 1, 1)
+    poses[..., :3, 3] = moved * batch.clips.T_context_target[..., :3, 3]
     return Outputs((inv_depth,), None, (), None, poses)
 
 
