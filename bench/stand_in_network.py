@@ -33,6 +33,7 @@ from mono_depth_ros.inference.contract import (
 )
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline
+from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScalePolicy, ScaleSource
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy
 from mono_depth_ros.share import model_path
@@ -93,13 +94,14 @@ def table(args: argparse.Namespace, stand_in: Path) -> None:
     with Rosbag2Reader(args.bag) as bag:
         truth = dense_truth(bag, args.truth, args.points)
         print(f"{'way':34} AbsRel  RMSE m  images  reasons")
-        for name, directory, lost in (
-            ("own model, with points", own, 0.0),
-            ("own model, without points", own, 1.0),
-            ("stand-in, with points", stand_in, 0.0),
-            ("stand-in, without points", stand_in, 1.0),
+        for name, directory, lost, scale in (
+            ("own model, with points", own, 0.0, DEFAULT_SCALE_POLICY),
+            ("own model, without points", own, 1.0, DEFAULT_SCALE_POLICY),
+            ("stand-in, with points", stand_in, 0.0, DEFAULT_SCALE_POLICY),
+            ("stand-in, without points", stand_in, 1.0, DEFAULT_SCALE_POLICY),
+            ("the same, camera's height only", stand_in, 1.0, ScalePolicy(order=(ScaleSource.HEIGHT,))),
         ):
-            pipeline, found, reasons = DepthPipeline(OnnxEngine(directory)), [], set()
+            pipeline, found, reasons = DepthPipeline(OnnxEngine(directory), scale_policy=scale), [], set()
             for snapshot in snapshots(bag, args.points, lost, BufferPolicy(), []):
                 result = pipeline.step(snapshot)
                 if isinstance(result, NoSnapshot):
