@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,4 +143,3 @@ def test_the_command_ends_with_1_where_there_is_no_node(domain, monkeypatch, cap
     assert main(["doctor", "--seconds", "0.5"]) == 1
     shown = capsys.readouterr().out
     assert "no_depth_node" in shown and f"domain {domain}" in shown
-    assert "torch" not in sys.modules
