@@ -232,8 +232,8 @@ def test_a_damaged_model_leaves_the_node_unconfigured_with_the_reason(robot, tmp
     assert {value.key: value.value for value in line.values}["lifecycle"] == "unconfigured"
     # Repaired, it needs no restart.
     (model / "model.onnx").write_bytes(content)
-    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    assert robot.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_configure) == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_activate) == TransitionCallbackReturn.SUCCESS
     diagnosed(robot, "node", DiagnosticStatus.OK, "active")
 
 
@@ -275,7 +275,7 @@ def test_a_wrong_parameter_leaves_the_node_unconfigured_until_it_is_corrected(ro
     assert words in robot.node.failure
     (result,) = robot.node.set_parameters([Parameter(name, value=good[name])])
     assert result.successful, result.reason
-    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_configure) == TransitionCallbackReturn.SUCCESS
 
 
 def test_parameters_are_refused_with_a_reason_or_take_effect_at_once(started):
@@ -322,6 +322,6 @@ def test_an_unforeseen_error_in_a_transition_leads_back_to_unconfigured_with_the
         assert not robot.start_node(model=str(dial_model), diagnostics__period_s=0.1)
     robot.listen("/diagnostics", DiagnosticArray)
     diagnosed(robot, "node", DiagnosticStatus.ERROR, "activate failed: OSError: no more handles")
-    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    assert robot.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_configure) == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_activate) == TransitionCallbackReturn.SUCCESS
     diagnosed(robot, "node", DiagnosticStatus.OK, "active")

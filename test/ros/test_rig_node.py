@@ -202,9 +202,9 @@ def test_the_rig_can_be_configured_again(robot, dial_model):
     from rclpy.lifecycle import TransitionCallbackReturn
 
     start_rig(robot, dial_model)
-    assert robot.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
-    assert robot.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
-    assert robot.node.autostart()
+    assert robot.in_node(robot.node.trigger_deactivate) == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.trigger_cleanup) == TransitionCallbackReturn.SUCCESS
+    assert robot.in_node(robot.node.autostart)
     listen_and_advertise(robot)
     send(robot, 0)
     robot.wait_for("/rig_node/front/status", 1)
