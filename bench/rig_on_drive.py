@@ -36,6 +36,9 @@ from mono_depth_ros.share import model_path, share_path
 
 LETTERS = "NPC"  # NONE, PREDICTION, COMPLETION
 OUTPUTS = ("depth/image_rect", "depth/camera_info", "status")
+# Nearer than this a simulated camera is inside of something, where a share of the depth says nothing; how much of the
+# truth that is, is told beside the error.
+TRUTH_M = (1.0, 80.0)
 # Depths of two cameras within this share of each other are of one surface.
 SAME_SURFACE = 0.05
 
@@ -180,12 +183,16 @@ def camera_report(camera: str, recording: Recording, kept: dict[str, dict[int, A
     """Counts, modes, scale and error of one camera."""
     depths, infos = kept[f"{camera}/depth/image_rect"], kept[f"{camera}/depth/camera_info"]
     statuses, sent = kept[f"rig_node/{camera}/status"], recording.sent(camera)
-    errors = []
+    errors, scored, too_near, known = [], 0, 0, 0
     for stamp_ns, depth in depths.items():
         depth_m = decode_depth_image(depth)
         truth_m = recording.truth_m(camera, stamp_ns, camera_from_info(infos[stamp_ns]), dense)
-        both = None if truth_m is None else np.isfinite(depth_m) & np.isfinite(truth_m) & (truth_m > 0) & (truth_m < 80)
-        if both is not None and both.any():
+        if truth_m is None:
+            continue
+        both = np.isfinite(depth_m) & (truth_m >= TRUTH_M[0]) & (truth_m < TRUTH_M[1])
+        known, too_near = known + int((truth_m > 0).sum()), too_near + int((truth_m < TRUTH_M[0]).sum())
+        if both.any():
+            scored += int(both.sum())
             errors.append(depth_metrics(depth_m[both], truth_m[both]).abs_rel)
     latest = statuses[max(statuses)] if statuses else None
     return {
@@ -202,6 +209,11 @@ def camera_report(camera: str, recording: Recording, kept: dict[str, dict[int, A
         if statuses
         else None,
         "abs_rel": round(float(np.mean(errors)), 4) if errors else None,
+        "abs_rel_median_of_images": round(float(np.median(errors)), 4) if errors else None,
+        "abs_rel_of_images": [round(error, 3) for error in errors],
+        "images_scored": len(errors),
+        "pixels_scored_mean": scored // max(len(errors), 1),
+        "truth_too_near_share": round(too_near / max(known, 1), 4),
     }
 
 
