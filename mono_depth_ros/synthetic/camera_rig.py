@@ -84,13 +84,16 @@ class RobotBody:
     """Where sensors sit on a robot, metres in base_link.
 
     Attributes:
-        camera_m: of a camera that looks forward; other cameras of a rig sit on a circle of radius `camera_m[0]`.
+        camera_m: of a camera that looks forward; other cameras of a rig sit on an ellipse of half axes `camera_m[0]`
+            along x and `side_m` along y.
+        side_m: how far cameras stand out to the sides: less than a car's half width, since streets are narrow.
         camera_pitch_deg: nose down.
         baseline_m: of a stereo pair.
         lidar_m, scanner_m, tof_m: of LiDAR, planar scanner and time-of-flight sensors; these look along x.
     """
 
     camera_m: tuple[float, float, float]
+    side_m: float
     camera_pitch_deg: float
     baseline_m: float
     lidar_m: tuple[float, float, float]
@@ -98,9 +101,9 @@ class RobotBody:
     tof_m: tuple[float, float, float]
 
 
-CAR = RobotBody((1.2, 0.0, 1.55), 1.15, 0.54, (0.9, 0.0, 1.75), (1.9, 0.0, 0.5), (1.9, 0.0, 0.6))
-LOW_ROBOT = RobotBody((0.12, 0.0, 0.38), 0.0, 0.12, (0.0, 0.0, 0.48), (0.0, 0.0, 0.25), (0.14, 0.0, 0.3))
-FLYER = RobotBody((0.1, 0.0, 0.0), 0.0, 0.12, (0.0, 0.0, 0.1), (0.0, 0.0, 0.05), (0.1, 0.0, 0.05))
+CAR = RobotBody((1.2, 0.0, 1.55), 0.6, 1.15, 0.54, (0.9, 0.0, 1.75), (1.9, 0.0, 0.5), (1.9, 0.0, 0.6))
+LOW_ROBOT = RobotBody((0.12, 0.0, 0.38), 0.12, 0.0, 0.12, (0.0, 0.0, 0.48), (0.0, 0.0, 0.25), (0.14, 0.0, 0.3))
+FLYER = RobotBody((0.1, 0.0, 0.0), 0.1, 0.0, 0.12, (0.0, 0.0, 0.1), (0.0, 0.0, 0.05), (0.1, 0.0, 0.05))
 
 
 def pinhole(width_px: int, height_px: int, fov_deg: float) -> PinholeCamera:
@@ -135,7 +138,7 @@ def named_rig(name: str, body: RobotBody, camera: PinholeCamera) -> tuple[Camera
     mounts = []
     for number, (camera_name, yaw_deg) in enumerate(_RIGS[name]):
         yaw = np.deg2rad(yaw_deg)
-        x, y = body.camera_m[0] * np.cos(yaw), body.camera_m[0] * np.sin(yaw)
+        x, y = body.camera_m[0] * np.cos(yaw), body.side_m * np.sin(yaw)
         if name == "stereo":
             y = body.baseline_m * (0.5 - number)
         position_m = (float(x), float(y), body.camera_m[2])

@@ -11,6 +11,7 @@ from mono_depth_ros.synthetic.camera_rig import CAR, RIG_NAMES, CameraMount, che
 from mono_depth_ros.synthetic.chaos import random_chaos
 from mono_depth_ros.synthetic.random_camera import camera_pose
 from mono_depth_ros.synthetic.rendering import ray_grid, render, visible_windows
+from mono_depth_ros.synthetic.street_course import street_course
 from mono_depth_ros.synthetic.textures import Material
 from mono_depth_ros.synthetic.world import Shape, Solid, World, cast_grid
 
@@ -28,6 +29,21 @@ def test_six_cameras_look_all_around_and_stereo_ahead():
     np.testing.assert_allclose(left.T_base_camera()[:3, 3] - right.T_base_camera()[:3, 3], [0, 0.54, 0])
     assert all(not check_rig(named_rig(name, CAR, camera)) for name in RIG_NAMES)
     assert named_rig("single", CAR, camera)[0].name == "camera"
+
+
+@pytest.mark.parametrize("seed", [7, 14, 27])  # a narrow road with oncoming traffic, parked trucks, parked buses
+def test_no_camera_of_a_rig_on_the_street_is_inside_of_what_stands_or_drives_there(seed):
+    course = street_course(seed, 6.0)
+    azimuth = np.linspace(0.0, 2 * np.pi, 12, endpoint=False)
+    around = np.stack([np.cos(azimuth), np.sin(azimuth), np.zeros(12)]).astype(np.float32)
+    nearest_m = []
+    for time_s in np.arange(0.0, 6.0, 0.5):
+        T_world_base, posed = course.T_world_base(time_s), course.world.at(time_s)
+        rays, everywhere = (T_world_base[:3, :3] @ around)[:, None], np.tile([0, 1, 0, 12], (len(posed.shape), 1))
+        for mount in named_rig("rig6", CAR, pinhole(64, 48, 81.0)):
+            position = (T_world_base @ mount.T_base_camera())[:3, 3]
+            nearest_m.append(cast_grid(posed, position, rays.astype(np.float32), everywhere).distance.min())
+    assert min(nearest_m) > 0.08
 
 
 def test_rigs_that_cannot_be_are_refused():
