@@ -10,6 +10,42 @@ from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.rigid import RigidTransform, rigid_from_quaternion
 from mono_depth_ros.perception.rig_slots import SlotPolicy
 
+_PLACE = "x y z (m) and unit quaternion qx qy qz qw; [] looks it up in TF"
+
+
+@dataclass(frozen=True, slots=True)
+class RigParameter:
+    """A parameter as ROS wants to know it.
+
+    Attributes:
+        name: in full.
+        default: its value where none is given.
+        description: what it is, with its unit.
+        limits: smallest and largest value; None for what is no number.
+    """
+
+    name: str
+    default: Any
+    description: str
+    limits: tuple[float, float] | None = None
+
+
+CAMERAS = RigParameter("rig.cameras", [""], "names of the cameras; each is the first part of its camera's topics")
+TOLERANCE = RigParameter("rig.tolerance_s", 0.05, "images within this of the first belong to one moment", (0.001, 0.5))
+MAX_WAIT = RigParameter(
+    "rig.max_wait_s", 0.1, "longest time that a moment is held for missing cameras, and for points", (0.0, 2.0)
+)
+HIDDEN = RigParameter(
+    "rig.hidden_share", 0.2, "a point farther than a camera's own depth by more is hidden from that camera", (0.01, 2.0)
+)
+BASE_FRAME = RigParameter("rig.base_frame", "base_link", "frame of the merged cloud")
+LIDAR_PLACE = RigParameter("rig.T_base_lidar", [], f"place of the LiDAR in the base: {_PLACE}")
+
+
+def camera_place(camera: str) -> RigParameter:
+    """The place of a camera's optical frame in the base."""
+    return RigParameter(f"rig.T_base_camera.{camera}", [], f"place of its optical frame in the base: {_PLACE}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RigConfig:
@@ -46,30 +82,30 @@ class RigConfig:
         return dict(self.T_base_camera).get(camera)
 
 
-def read_rig_config(read: Callable[[str, Any], Any]) -> RigConfig:
+def read_rig_config(read: Callable[[RigParameter], Any]) -> RigConfig:
     """The rig of a node's parameters.
 
     Args:
-        read: gives the value of a parameter by its name; its default beside.
+        read: gives the value of a parameter.
 
     Raises:
         ConfigError: with everything that cannot be used.
     """
     problems: list[str] = []
-    names = read("rig.cameras", [""])
+    names = read(CAMERAS)
     cameras = tuple(str(name).strip("/ ") for name in names) if isinstance(names, (list, tuple)) else ()
     if not all(cameras) or not cameras or len(set(cameras)) < len(cameras):
         problems.append(f"rig.cameras: expected different names such as [front, left], got {list(names)!r}")
         cameras = ()
-    tolerance_s = _number(read("rig.tolerance_s", 0.05), "rig.tolerance_s", 0.001, 0.5, problems)
-    max_wait_s = _number(read("rig.max_wait_s", 0.1), "rig.max_wait_s", 0.0, 2.0, problems)
-    hidden_share = _number(read("rig.hidden_share", 0.2), "rig.hidden_share", 0.01, 2.0, problems)
-    base_frame = str(read("rig.base_frame", "base_link"))
-    T_base_lidar = _place(read("rig.T_base_lidar", []), "rig.T_base_lidar", problems)
+    tolerance_s, max_wait_s, hidden_share = (
+        _number(read(parameter), parameter, problems) for parameter in (TOLERANCE, MAX_WAIT, HIDDEN)
+    )
+    base_frame = str(read(BASE_FRAME))
+    T_base_lidar = _place(read(LIDAR_PLACE), LIDAR_PLACE.name, problems)
     places = []
     for camera in cameras:
-        name = f"rig.T_base_camera.{camera}"
-        T_base_camera = _place(read(name, []), name, problems)
+        place = camera_place(camera)
+        T_base_camera = _place(read(place), place.name, problems)
         if T_base_camera is not None:
             places.append((camera, T_base_camera))
     if T_base_lidar is not None and len(places) < len(cameras):
@@ -81,10 +117,11 @@ def read_rig_config(read: Callable[[str, Any], Any]) -> RigConfig:
     return RigConfig(cameras, tolerance_s, max_wait_s, base_frame, hidden_share, T_base_lidar, tuple(places))
 
 
-def _number(value: object, name: str, lowest: float, highest: float, problems: list[str]) -> float:
+def _number(value: object, parameter: RigParameter, problems: list[str]) -> float:
+    lowest, highest = parameter.limits or (-math.inf, math.inf)
     if type(value) in (int, float) and lowest <= float(str(value)) <= highest:
         return float(str(value))
-    problems.append(f"{name}: expected {lowest:g} to {highest:g}, got {value!r}")
+    problems.append(f"{parameter.name}: expected {lowest:g} to {highest:g}, got {value!r}")
     return lowest
 
 

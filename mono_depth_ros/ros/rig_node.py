@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
@@ -34,7 +34,7 @@ from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTr
 from mono_depth_ros.ros.output_view import Cloud
 from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
-from mono_depth_ros.ros.rig_config import RigConfig, read_rig_config
+from mono_depth_ros.ros.rig_config import RigConfig, RigParameter, read_rig_config
 from mono_depth_ros.ros.rig_stream import RigInput, RigStream
 from mono_depth_ros.ros.transitions import logged_transition
 from mono_depth_ros.share import model_path
@@ -64,6 +64,7 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         super().__init__("rig_node", context=context, namespace=namespace, parameter_overrides=list(parameters))
         self._problems = ProblemLog(self.get_logger().warning)
         self._settings = DepthNodeParameters(self, lambda: self._stream is None, self._parameters_changed)
+        self.add_on_set_parameters_callback(self._rig_settable)
         self._diagnostics: dict[str, Diagnostics] = {}
         self._diagnostics_publisher = DiagnosticsPublisher(self)
         # Steady time, so that a paused bag does not stop the diagnostics.
@@ -154,11 +155,25 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         self._jump_handle.unregister()
         super().destroy_node()
 
-    def _read(self, name: str, default: Any) -> Any:
+    def _read(self, parameter: RigParameter) -> Any:
         """A parameter of the rig, declared when it is asked for first."""
-        if not self.has_parameter(name):
-            self.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True))
-        return self.get_parameter(name).value
+        if not self.has_parameter(parameter.name):
+            # The limits in words: a range would make rclpy refuse before the reading can say what is expected.
+            limits = "" if parameter.limits is None else "{:g} to {:g}".format(*parameter.limits)
+            descriptor = ParameterDescriptor(
+                description=parameter.description, additional_constraints=limits, dynamic_typing=True
+            )
+            self.declare_parameter(parameter.name, parameter.default, descriptor)
+        return self.get_parameter(parameter.name).value
+
+    def _rig_settable(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Refuses what a configured rig would not notice."""
+        late = [parameter.name for parameter in parameters if parameter.name.startswith("rig.")]
+        if late and self._stream is not None:
+            name = self.get_fully_qualified_name()
+            reason = f"{', '.join(late)}: only while the node is unconfigured (ros2 lifecycle set {name} cleanup)"
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
 
     def _source(self, T_a_b: RigidTransform | None) -> TransformSource:
         if T_a_b is not None:

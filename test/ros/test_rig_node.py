@@ -208,3 +208,20 @@ def test_the_rig_can_be_configured_again(robot, dial_model):
     listen_and_advertise(robot)
     send(robot, 0)
     robot.wait_for("/rig_node/front/status", 1)
+
+
+def test_the_rig_s_parameters_are_described_and_set_while_unconfigured_only(robot, dial_model):
+    from rclpy.parameter import Parameter
+
+    start_rig(robot, dial_model)
+    described = robot.node.describe_parameter("rig.tolerance_s")
+    assert "one moment" in described.description and described.additional_constraints == "0.001 to 0.5"
+    (refused,) = robot.in_node(lambda: robot.node.set_parameters([Parameter("rig.max_wait_s", value=0.2)]))
+    assert not refused.successful and "rig.max_wait_s: only while the node is unconfigured" in refused.reason
+    robot.in_node(robot.node.trigger_deactivate)
+    robot.in_node(robot.node.trigger_cleanup)
+    (taken,) = robot.in_node(lambda: robot.node.set_parameters([Parameter("rig.max_wait_s", value=0.2)]))
+    assert taken.successful
+    (taken,) = robot.in_node(lambda: robot.node.set_parameters([Parameter("rig.tolerance_s", value=9.0)]))
+    assert not robot.in_node(robot.node.autostart)
+    assert "rig.tolerance_s: expected 0.001 to 0.5, got 9" in robot.node.failure
