@@ -130,7 +130,10 @@ class PointMemory:
         return all(self._has_near(stamp_ns, int(tolerance_s * 1e9), source) for source in sources)
 
     def _has_near(self, stamp_ns: int, tolerance_ns: int, source: str) -> bool:
-        newest_ns = max((kept.scan.stamp_ns for kept in self._scans.get(source, ())), default=None)
+        # What is far ahead is of the time before a jump back, and nothing for this image.
+        latest_ns = stamp_ns + self._jump_back_ns
+        stamps_ns = (kept.scan.stamp_ns for kept in self._scans.get(source, ()))
+        newest_ns = max((each_ns for each_ns in stamps_ns if each_ns <= latest_ns), default=None)
         if newest_ns is None:
             return False
         rate_hz = self._logs[source].rate_hz()

@@ -64,7 +64,7 @@ class DepthNodeConfig:
     )
     pose_model: str = _parameter(
         "", "pose_model", "folder of the pose network that was trained with the model, for the scale by odometry; "
-        "empty: none", UNCONFIGURED,
+        "empty: motion is seen in the images", UNCONFIGURED,
     )
     providers: tuple[str, ...] = _parameter(
         ("CPUExecutionProvider",), "providers", "execution providers of ONNX Runtime, the preferred first, for example "

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """rig_node: several cameras in one run of the network, one scale, one cloud. docs/rig.md describes it."""
 
-import signal
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.parameter import Parameter
@@ -36,7 +32,7 @@ from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
 from mono_depth_ros.ros.rig_config import RigConfig, RigParameter, read_rig_config
 from mono_depth_ros.ros.rig_stream import RigInput, RigStream
-from mono_depth_ros.ros.transitions import logged_transition
+from mono_depth_ros.ros.transitions import autostart, logged_transition, spin_until_stopped
 from mono_depth_ros.share import model_path
 
 _STOP_TIMEOUT_S = 30.0
@@ -78,13 +74,7 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
 
     def autostart(self) -> bool:
         """Configures and activates, if the parameter ``autostart`` says so; returns whether the node is active."""
-        if not self.get_parameter("autostart").value:
-            return False
-        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            name = self.get_fully_qualified_name()
-            self.get_logger().error(f"stays unconfigured; correct it, then: ros2 lifecycle set {name} configure")
-            return False
-        return bool(self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+        return autostart(self)
 
     @logged_transition
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -251,18 +241,4 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
 
 def main(args: list[str] | None = None) -> int:
     """``ros2 run mono_depth_ros rig_node``."""
-    rclpy.init(args=args if args is not None else sys.argv)
-    node = RigNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        node.autostart()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        # launch and a terminal both send SIGINT; the second must not stop the clean-up half way.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return spin_until_stopped(RigNode, args)

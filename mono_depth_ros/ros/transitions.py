@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lifecycle transitions that tell why they failed."""
+"""The life of a node: transitions that tell why they failed, a start by itself, and an end without a trace."""
 
 import functools
+import signal
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from mono_depth_ros.errors import MonoDepthError
 
@@ -45,3 +49,38 @@ def logged_transition(transition: Transition[N]) -> Transition[N]:
         return outcome
 
     return wrapped
+
+
+def autostart(node: LifecycleNode) -> bool:
+    """Configures and activates, if the parameter ``autostart`` says so; returns whether the node is active."""
+    if not node.get_parameter("autostart").value:
+        return False
+    if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+        name = node.get_fully_qualified_name()
+        node.get_logger().error(f"stays unconfigured; correct it, then: ros2 lifecycle set {name} configure")
+        return False
+    return bool(node.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+
+def spin_until_stopped(make_node: Callable[[], LifecycleNode], args: list[str] | None) -> int:
+    """Runs a node as a process until it is interrupted or rclpy is shut down; returns the exit code.
+
+    Args:
+        make_node: called once rclpy is there.
+        args: of the command line; None for that of this process.
+    """
+    rclpy.init(args=args if args is not None else sys.argv)
+    node = make_node()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        autostart(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        # launch and a terminal both send SIGINT; the second must not stop the clean-up half way.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -121,6 +121,13 @@ def test_an_image_of_a_new_time_forgets_the_points_of_the_old_one_and_keeps_thos
     assert reports["points"].state is SensorState.ABSENT and buffer.scan_count() == 1
 
 
+def test_scans_of_the_time_before_a_jump_back_are_nothing_to_go_without_waiting_for():
+    buffer = filled()
+    buffer.add_points(10 * S, wall(5.0, left=True), "lidar")
+    assert buffer.has_points_near(10 * S - S // 10, 0.02)
+    assert not buffer.has_points_near(2 * S, 0.02)
+
+
 def test_an_unknown_source_is_refused():
     with pytest.raises(DataError, match="one of points, scan, sparse_depth, range, got 'sonar'"):
         filled().add_points(S, wall(5.0, left=True), "lidar", source="sonar")

@@ -26,7 +26,10 @@ from ros_robot import (
     cloud_of,
     header_of,
     image_of,
+    laser_scan,
     lidar_points,
+    odometry,
+    sparse_depth,
 )
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
@@ -73,31 +76,6 @@ def status_of(robot: Robot, frame: int, image: Image | None = None) -> DepthStat
 
 def health(status: DepthStatus, name: str) -> SensorHealth:
     return next(sensor for sensor in status.sensors if sensor.name == name)
-
-
-def laser_scan(frame: int) -> LaserScan:
-    """A wall all around, 6 m away, 100 rays ahead."""
-    return LaserScan(
-        header=header_of(frame, "scanner"), angle_min=-0.5, angle_max=0.5, angle_increment=0.01,
-        range_min=0.1, range_max=30.0, ranges=[6.0] * 100,
-    )  # fmt: skip
-
-
-def sparse_depth(frame: int) -> Image:
-    """Millimetres at every fourth pixel, 5 m."""
-    pixels = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint16)
-    pixels[::4, ::4] = 5000
-    return Image(
-        header=header_of(frame, CAMERA_FRAME), height=HEIGHT_PX, width=WIDTH_PX, encoding="16UC1", step=2 * WIDTH_PX,
-        data=array.array("B", pixels.tobytes()),
-    )  # fmt: skip
-
-
-def odometry(frame: int) -> Odometry:
-    """Standing still."""
-    message = Odometry(header=header_of(frame, "odom"), child_frame_id="base_link")
-    message.pose.pose.orientation.w = 1.0
-    return message
 
 
 def test_scanner_sparse_depth_and_range_finder_are_points_too_and_all_are_merged(robot, dial_model):
