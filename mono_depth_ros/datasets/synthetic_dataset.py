@@ -35,7 +35,7 @@ _TRAIN, _VAL = 0, 1
 _INDOOR_M = (0.15, 1.7)  # camera heights in buildings
 
 Rng = np.random.Generator
-_Place = Callable[[Rng, CameraRanges], Float64]  # a random T_world_camera
+_Place = Callable[[Rng, CameraRanges, bool], Float64]  # a random T_world_camera, in a lane or anywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class SyntheticConfig:
         shard_images: images per file.
         seed: another seed, other worlds.
         camera: where cameras are drawn from.
+        driver_share: share of the street views from a camera as cars carry it, `driver_camera`, on a lane. How far away
+            something is an image tells only through the height of its camera over the road: a prediction is metric
+            where cameras are alike, the others teach what holds for all.
+        driver_camera: where those are drawn from.
     """
 
     width_px: int = 320
@@ -65,12 +69,25 @@ class SyntheticConfig:
     shard_images: int = 80
     seed: int = 0
     camera: CameraRanges = field(default_factory=CameraRanges)
+    driver_share: float = 0.0
+    driver_camera: CameraRanges = field(
+        default_factory=lambda: CameraRanges(
+            fov_deg=(55.0, 100.0),
+            height_m=(1.4, 1.75),
+            pitch_sigma_rad=0.03,
+            roll_sigma_rad=0.015,
+            yaw_sigma_rad=0.06,
+            anywhere_share=0.05,
+        )
+    )
 
     def __post_init__(self) -> None:
         sizes = ("width_px", "height_px", "train_images", "val_images", "images_per_world", "samples", "shard_images")
         wrong = [f"{name}: expected at least 1, got {getattr(self, name)}" for name in sizes if getattr(self, name) < 1]
         if not 0.0 <= self.chaos_share <= 1.0:
             wrong.append(f"chaos_share: expected 0..1, got {self.chaos_share}")
+        if not 0.0 <= self.driver_share <= 1.0:
+            wrong.append(f"driver_share: expected 0..1, got {self.driver_share}")
         if not 0.0 <= self.indoor_share <= 1.0 - self.chaos_share:
             wrong.append(f"indoor_share: expected 0..1 - chaos_share, got {self.indoor_share} and {self.chaos_share}")
         if self.shard_images % self.images_per_world:
@@ -126,8 +143,10 @@ def world_images(config: SyntheticConfig, split: int, index: int) -> Iterator[Sy
     world, place = _chaos_views(seed) if chaos else _indoor_views(seed) if indoor else _street_views(seed)
     made = 0
     for _ in range(20 * config.images_per_world):
-        camera = random_camera(rng, config.width_px, config.height_px, config.camera)
-        T_world_camera = place(rng, config.camera)
+        driver = not (chaos or indoor) and rng.uniform() < config.driver_share
+        ranges = config.driver_camera if driver else config.camera
+        camera = random_camera(rng, config.width_px, config.height_px, ranges)
+        T_world_camera = place(rng, ranges, driver)
         time_s = float(rng.uniform(0.0, 5.0))
         view = render(world, camera, T_world_camera, time_s, samples=1)
         if not _worth_learning(view, nearest_m=0.25 if indoor else 0.5):
@@ -146,8 +165,9 @@ def _street_views(seed: int) -> tuple[World, _Place]:
     """A street, and cameras on its right lane mostly, that lean with the ground."""
     street = random_street(seed)
 
-    def place(rng: Rng, ranges: CameraRanges) -> Float64:
-        lateral = street.lane_m + float(rng.normal(0.0, 1.0)) if rng.uniform() < 0.8 else float(rng.uniform(-9, 9))
+    def place(rng: Rng, ranges: CameraRanges, in_lane: bool) -> Float64:
+        near_lane = in_lane or rng.uniform() < 0.8
+        lateral = street.lane_m + float(rng.normal(0.0, 0.4 if in_lane else 1.0)) if near_lane else rng.uniform(-9, 9)
         T_world_spot = street.path.pose(float(rng.uniform(0.0, 0.6 * street.length_m)), lateral)
         return np.asarray(T_world_spot @ random_camera_pose(rng, np.zeros(3), 0.0, ranges))
 
@@ -159,7 +179,7 @@ def _indoor_views(seed: int) -> tuple[World, _Place]:
     indoor = random_indoor(seed)
     region = indoor.space.region(ROBOT_CLEARANCE_M)
 
-    def place(rng: Rng, ranges: CameraRanges) -> Float64:
+    def place(rng: Rng, ranges: CameraRanges, _in_lane: bool) -> Float64:
         spot = np.zeros(3)
         spot[:2] = indoor.space.spot(rng, region)[:2]
         return random_camera_pose(rng, spot, float(rng.uniform(-np.pi, np.pi)), replace(ranges, height_m=_INDOOR_M))
@@ -170,7 +190,7 @@ def _indoor_views(seed: int) -> tuple[World, _Place]:
 def _chaos_views(seed: int) -> tuple[World, _Place]:
     """A world without layout, and cameras near its middle."""
 
-    def place(rng: Rng, _ranges: CameraRanges) -> Float64:
+    def place(rng: Rng, _ranges: CameraRanges, _in_lane: bool) -> Float64:
         return camera_pose(
             rng.uniform(-0.6, 0.6, 3), rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2), rng.normal(0, 0.15)
         )

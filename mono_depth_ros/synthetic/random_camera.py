@@ -28,7 +28,8 @@ class CameraRanges:
         fov_deg: horizontal field of view, uniform.
         height_m: above the ground, uniform.
         pitch_sigma_rad, roll_sigma_rad: normal.
-        yaw_sigma_rad: normal for three in four cameras; the rest look anywhere.
+        yaw_sigma_rad: normal, off the direction of travel.
+        anywhere_share: share of the cameras that look in any direction instead.
         centre_jitter: principal point off the middle, sigma as a share of the image size.
         pixel_aspect: fy / fx, log-uniform; the run time stretches images of any aspect to the network's size.
     """
@@ -38,6 +39,7 @@ class CameraRanges:
     pitch_sigma_rad: float = 0.08
     roll_sigma_rad: float = 0.04
     yaw_sigma_rad: float = 0.3
+    anywhere_share: float = 0.25
     centre_jitter: float = 0.03
     pixel_aspect: tuple[float, float] = (0.45, 1.3)
 
@@ -66,7 +68,8 @@ def camera_pose(position_m: Float64, yaw_rad: float, pitch_rad: float, roll_rad:
 
 def random_camera_pose(rng: Rng, ground_m: Float64, heading_rad: float, ranges: CameraRanges) -> Float64:
     """float64 [4, 4] T_world_camera of a random camera above a ground point, looking roughly along a heading."""
-    yaw = heading_rad + (rng.normal(0.0, ranges.yaw_sigma_rad) if rng.uniform() < 0.75 else rng.uniform(-np.pi, np.pi))
+    ahead = rng.uniform() >= ranges.anywhere_share
+    yaw = heading_rad + (rng.normal(0.0, ranges.yaw_sigma_rad) if ahead else rng.uniform(-np.pi, np.pi))
     position = ground_m + np.array([0.0, 0.0, rng.uniform(*ranges.height_m)])
     return camera_pose(position, yaw, rng.normal(0.0, ranges.pitch_sigma_rad), rng.normal(0.0, ranges.roll_sigma_rad))
 
