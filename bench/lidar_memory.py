@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--truth", required=True)
     parser.add_argument("--lost", type=float, default=0.5)
     parser.add_argument("--ages", type=float, nargs="+", default=[])
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     parser.add_argument("--memory-s", type=float, default=MemoryPolicy().memory_s)
     args = parser.parse_args()
     engine, memory = OnnxEngine(model_path(args.model)), MemoryPolicy(memory_s=args.memory_s)

@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each phase")
     parser.add_argument("--rate", type=float, default=10.0, help="images per second")
     parser.add_argument("--size", default="640x384", help="of the images")
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     return parser.parse_args()
 
 

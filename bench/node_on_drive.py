@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image", default="/camera_02/image_raw/compressed", help="raw or compressed image topic")
     parser.add_argument("--points", default="/lidar/points_4beam")
     parser.add_argument("--odom", default="/odom")
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     parser.add_argument("--gap", default="", metavar="T0-T1", help="seconds from the start without points")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--loops", type=int, default=1, help="passes; more than one: with /clock and simulated time")

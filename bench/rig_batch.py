@@ -51,7 +51,7 @@ def timed(work: Callable[[], object]) -> float:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="street_tiny", help="shipped model or a folder (default: %(default)s)")
+    parser.add_argument("--model", default="street", help="shipped model or a folder (default: %(default)s)")
     parser.add_argument("--provider", default="CPUExecutionProvider", help="of ONNX Runtime (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: one per core")
     parser.add_argument("--cameras", type=int, default=6, choices=range(1, 7), metavar="N", help="1 to 6")

@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--points", default="/lidar/points")
     parser.add_argument("--truth-points", default="", help="topic of dense points, where there is no /truth")
     parser.add_argument("--odom", default="/odom")
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME:=VALUE", help="of the node")
     return parser.parse_args()

@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--camera")
     parser.add_argument("--points")
     parser.add_argument("--truth")
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     args = parser.parse_args()
     time_of_motion(args)
     print(f"{'':30} {'truth':5}  " + "  ".join(f"{source.value:14}" for source in WAYS))

@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--drives", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     drives = rendered(args)

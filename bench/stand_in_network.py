@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("bag", type=Path, nargs="?")
     parser.add_argument("--points", help="topic of the sparse cloud")
     parser.add_argument("--truth", help="topic of the dense cloud")
-    parser.add_argument("--model", default="street_tiny")
+    parser.add_argument("--model", default="street")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for the stand-in; must not exist")
     args = parser.parse_args()
     if args.bag is None and args.keep is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the files that ship beside the code: models, configuration, message definitions.
 
-The same relative path (``models/street_tiny``) must work from a source tree, from a colcon install and from a pip
+The same relative path (``models/street``) must work from a source tree, from a colcon install and from a pip
 install, so the places are tried in this order.
 """
 
@@ -47,18 +47,22 @@ def share_path(relative: str) -> Path:
 
 
 def model_path(name_or_path: str) -> Path:
-    """Folder of a model, given as a path or as the name of a shipped model (``street_tiny``).
+    """Folder of a model, given as a path or as the name of a shipped model (``street``).
+
+    A folder without ``model.json`` does not hide the shipped model of its name: a recorded drive may well have it too.
 
     Raises:
         ConfigError: if neither exists.
     """
     direct = Path(name_or_path).expanduser()
-    if direct.is_dir():
+    if (direct / "model.json").is_file():
         return direct
     for root in share_roots():
         for candidate in (root / name_or_path, root / "models" / name_or_path):
             if candidate.is_dir():
                 return candidate
+    if direct.is_dir():
+        return direct  # what it lacks is told by whoever reads it
     raise ConfigError(
         f"model {name_or_path!r}: expected a folder with model.onnx and model.json, or the name of a shipped model, "
         "got neither; `mono-depth export` writes one"

@@ -62,7 +62,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
+    parser.add_argument("--model", default="street", help="folder or name of a model (default: %(default)s)")
     parser.add_argument(
         "--data",
         required=True,

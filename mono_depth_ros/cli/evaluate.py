@@ -61,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default="street_tiny", help=f"folder, name or {NO_MODEL!r} (default: %(default)s)")
+    parser.add_argument("--model", default="street", help=f"folder, name or {NO_MODEL!r} (default: %(default)s)")
     parser.add_argument(
         "--data", required=True, action="append", metavar="URL", help="data set or bag; again for a further camera"
     )

@@ -13,7 +13,7 @@ two_stream) also gives OUT/pose, a model of kind pose for the scale by odometry.
 
 _EPILOG = """\
 examples:
-  mono-depth export out/train/street_tiny/checkpoint.pt --out models/street_tiny
+  mono-depth export out/train/street/last.ckpt --out models/street
   mono-depth export models/packnet_san_kitti/checkpoint.pt --out models/packnet_san_small --height 192 --width 640
   mono-depth export checkpoint.pt --out models/small_file --weights fp16     half the size, computed in float32
 

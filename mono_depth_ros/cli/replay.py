@@ -36,7 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, or .mcap or .db3 file")
     parser.add_argument("--out", required=True, type=Path, metavar="OUT_BAG", help="folder to write; must not exist")
-    parser.add_argument("--model", default="street_tiny", help="folder or name of a model (default: %(default)s)")
+    parser.add_argument("--model", default="street", help="folder or name of a model (default: %(default)s)")
     parser.add_argument("--camera", metavar="NS", help="namespace of the camera; default: the only one in the bag")
     parser.add_argument(
         "--points",

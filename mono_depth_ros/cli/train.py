@@ -24,8 +24,8 @@ _EPILOG = """\
 examples:
   mono-depth train config/train/velocity.yaml data=my_drive            a rosbag2 with camera and odometry
   mono-depth train config/train/joint.yaml data=bag:my_drive?points=/lidar/points validation=bag:other_drive
-  mono-depth train config/train/street_tiny.yaml max_minutes=10        rendered images, no data needed
-  mono-depth train config/train/velocity.yaml data=my_drive init=out/train/street_tiny/last.ckpt    goes on from there
+  mono-depth train config/train/street.yaml max_minutes=10             rendered images, no data needed
+  mono-depth train config/train/velocity.yaml data=my_drive init=models/street    goes on from there
 
 Then: mono-depth export out/train/NAME/last.ckpt --out models/NAME
 """

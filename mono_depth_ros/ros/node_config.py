@@ -60,7 +60,7 @@ class DepthNodeConfig:
 
     autostart: bool = _parameter(True, "autostart", "configure and activate without being told to", AT_START)
     model: str = _parameter(
-        "street_tiny", "model", "name of a shipped model, or a folder with model.onnx and model.json", UNCONFIGURED,
+        "street", "model", "name of a shipped model, or a folder with model.onnx and model.json", UNCONFIGURED,
     )
     pose_model: str = _parameter(
         "", "pose_model", "folder of the pose network that was trained with the model, for the scale by odometry; "

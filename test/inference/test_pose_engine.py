@@ -51,7 +51,7 @@ def write(model_dir: Path, model: onnx.ModelProto) -> Path:
     content = model.SerializeToString()
     model_dir.mkdir(parents=True, exist_ok=True)
     (model_dir / "model.onnx").write_bytes(content)
-    save_pose_contract(PoseContract("pose", *SIZE, "street_tiny", sha256_hex(content), "Apache-2.0"), model_dir)
+    save_pose_contract(PoseContract("pose", *SIZE, "street", sha256_hex(content), "Apache-2.0"), model_dir)
     return model_dir
 
 
@@ -116,6 +116,6 @@ def test_a_wrong_contract_is_refused(tmp_path, changes, message):
 
 def test_a_pose_network_is_no_depth_model(tmp_path):
     directory = write(tmp_path, build_graph())
-    assert load_pose_contract(directory).depth_model == "street_tiny"
+    assert load_pose_contract(directory).depth_model == "street"
     with pytest.raises(ModelContractError, match=r"model\.json"):
         OnnxEngine(directory)

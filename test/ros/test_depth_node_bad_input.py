@@ -288,7 +288,7 @@ def test_parameters_are_refused_with_a_reason_or_take_effect_at_once(started):
 
     assert "64" in refused("cloud.stride", 65)
     assert "one of network, image" in refused("output.size", "huge")
-    assert "unconfigured" in refused("model", "street_tiny")
+    assert "unconfigured" in refused("model", "street")
     assert "read-only" in refused("autostart", False)
     (result,) = node.set_parameters([Parameter("output.size", value="image")])
     assert result.successful

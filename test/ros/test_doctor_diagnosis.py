@@ -40,11 +40,11 @@ STATUS = StatusFacts(30, 10.0, "COMPLETION", "points_used", True, 0.03, 30, 0, 0
 HEALTHY = NodeFacts(
     NODE,
     "active",
-    parameters={"providers": ["CPUExecutionProvider"], "use_sim_time": False, "model": "street_tiny"},
+    parameters={"providers": ["CPUExecutionProvider"], "use_sim_time": False, "model": "street"},
     topics=TOPICS,
     listeners=1,
     status=STATUS,
-    model=ModelFacts("street_tiny", 640, 192, 370.0),
+    model=ModelFacts("street", 640, 192, 370.0),
     camera=PinholeCamera(640, 192, 370.0, 370.0, 319.5, 95.5),
 )
 TF = frozenset({("base_link", "lidar"), ("base_link", "camera")})

@@ -20,9 +20,9 @@ UNSEEN_SEED = 987_654_321
 
 @pytest.fixture(scope="module")
 def engine(repository: Path) -> OnnxEngine:
-    model = repository / "models" / "street_tiny"
+    model = repository / "models" / "street"
     if not (model / "model.onnx").is_file():
-        pytest.skip(f"the shipped model: no {model / 'model.onnx'}; train it with config/train/street_tiny.yaml")
+        pytest.skip(f"the shipped model: no {model / 'model.onnx'}; train it with config/train/street.yaml")
     return OnnxEngine(model)
 
 

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of models: a shipped model is found whatever lies in the current folder."""
+
+from pathlib import Path
+
+import pytest
+
+from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.share import model_path
+
+
+def test_a_drive_of_the_same_name_does_not_hide_a_shipped_model(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "street").mkdir()
+    assert model_path("street") == repository / "models" / "street"
+
+
+def test_a_model_in_the_current_folder_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "street").mkdir()
+    (tmp_path / "street" / "model.json").write_text("{}")
+    assert model_path("street") == Path("street")
+
+
+def test_a_folder_that_is_no_model_and_no_name_is_given_back_for_its_reader_to_refuse(tmp_path: Path) -> None:
+    assert model_path(str(tmp_path)) == tmp_path
+    with pytest.raises(ConfigError, match="absent_model"):
+        model_path("absent_model")
