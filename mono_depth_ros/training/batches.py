@@ -6,7 +6,7 @@ A batch is a pure function of (seed, step): a run that was killed goes on with e
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from mono_depth_ros.training.point_patterns import PointPatterns, sample_points
 
 Rng = np.random.Generator
 Float32 = npt.NDArray[np.float32]
+KEPT_SHARE = (0.125, 0.75)  # of the points, or of their rows, when an image's points are thinned out
 TRUSTED_POINT = 0.08  # a given point whose log depth is farther from the truth than this is not a point to go through
 
 
@@ -92,6 +93,7 @@ class Batch:
         predict_weight: float32 [B], weight of the prediction loss.
         clips: the images around these, where they come from a drive. `truth_depth_m` is then what supervises, if
             anything does: truth, or NaN beside the recorded points.
+        kept: bool [N], the points that are left when they are thinned out; None where nothing asks for it.
     """
 
     rgb: Tensor
@@ -101,6 +103,7 @@ class Batch:
     trusted_depth_m: Tensor
     predict_weight: Tensor
     clips: ClipTensors | None = None
+    kept: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -120,9 +123,12 @@ class Batch:
         }
 
 
-def focal_factor(camera: PinholeCamera, trained_fx_px: float) -> float:
-    """f = fx / trained_fx: depth_m = f * network depth. Twice the focal length makes things look twice as near."""
-    return camera.fx_px / trained_fx_px
+def focal_factor(camera: PinholeCamera, trained_fx_px: float | None) -> float:
+    """f = fx / trained_fx: depth_m = f * network depth. Twice the focal length makes things look twice as near.
+
+    1 without a focal length: then the network's depth is metres whatever the camera.
+    """
+    return 1.0 if trained_fx_px is None else camera.fx_px / trained_fx_px
 
 
 def mirrored(camera: PinholeCamera) -> PinholeCamera:
@@ -134,7 +140,7 @@ def mirrored(camera: PinholeCamera) -> PinholeCamera:
 def training_sample(
     rng: Rng,
     image: SyntheticImage,
-    trained_fx_px: float,
+    trained_fx_px: float | None,
     max_depth_m: float,
     augmentation: Augmentation,
     patterns: PointPatterns,
@@ -144,7 +150,7 @@ def training_sample(
     Args:
         rng: source of randomness.
         image: the image; its size is the network's.
-        trained_fx_px: focal length at network resolution that depths are normalised to.
+        trained_fx_px: focal length at network resolution that depths are normalised to; None leaves them as they are.
         max_depth_m: farther surfaces count as sky (network units).
         augmentation: what to do to the image.
         patterns: what points to draw.
@@ -194,7 +200,7 @@ class BatchRecipe:
     """What a batch is made of; `chaos_prediction` weighs predictions in worlds that tell no scale."""
 
     seed: int
-    trained_fx_px: float
+    trained_fx_px: float | None
     max_depth_m: float
     augmentation: Augmentation
     patterns: PointPatterns
@@ -220,6 +226,28 @@ def batch_at(source: ImageSource, recipe: BatchRecipe, positions: range) -> Batc
         )
         weights.append(recipe.chaos_prediction if image.chaos else 1.0)
     return collate(samples, weights)
+
+
+def with_kept_points(batch: Batch, seed: int, positions: range) -> Batch:
+    """The batch with a part of its points chosen to be kept when they are thinned out.
+
+    Per image a share of 1/8 to 3/4 is kept, in half of the images of the points, in the others of the image rows, as a
+    scanner with fewer beams would see. The choice depends on seed and position only.
+
+    Args:
+        batch: its images are at the positions, in this order.
+        seed: of the run.
+        positions: of the endless stream.
+    """
+    kept = torch.zeros(len(batch.bvu), dtype=torch.bool)
+    for b, position in enumerate(positions):
+        rng = np.random.default_rng([seed, 17, position])
+        of_image = torch.nonzero(batch.bvu[:, 0] == b)[:, 0]
+        share, by_rows = rng.uniform(*KEPT_SHARE), rng.uniform() < 0.5
+        chances = rng.uniform(size=batch.rgb.shape[2] if by_rows else len(of_image))
+        at = batch.bvu[of_image, 1].numpy() if by_rows else np.arange(len(of_image))
+        kept[of_image] = torch.from_numpy(chances[at] < share)
+    return replace(batch, kept=kept)
 
 
 def positions_of(step: int, batch_size: int, rank: int = 0, world: int = 1) -> range:

@@ -28,7 +28,7 @@ class ClipRecipe:
     """What a batch of clips is made of; see TrainConfig, DriveConfig and PoseConfig."""
 
     seed: int
-    trained_fx_px: float
+    trained_fx_px: float | None
     max_depth_m: float
     beams: int
     supervision: str

@@ -54,6 +54,8 @@ class Objectives:
         prediction_weight, completion_weight: of everything that is asked of a mode.
         points_weight: of the given points themselves, in completion.
         consistency_weight: features of the image pulled towards those with points.
+        sparsity_weight: of completion from a part of the points against completion from all of them, which costs one
+            more pass through sparse branch and decoder.
         chaos_prediction: weight of the prediction in rendered worlds that tell no scale.
     """
 
@@ -63,6 +65,7 @@ class Objectives:
     completion_weight: Schedule = field(default=constant(1.0))
     points_weight: Schedule = field(default=constant(0.5))
     consistency_weight: Schedule = field(default=constant(0.05))
+    sparsity_weight: Schedule = field(default=constant(0.0))
     chaos_prediction: float = 0.3
 
 
@@ -217,6 +220,8 @@ class TrainConfig:
         threads: of torch on the CPU; 0 leaves torch's choice.
         render_workers: processes that render the images.
         trained_fx_px: focal length at network resolution that depths are normalised to; null takes that of the drives.
+        focal_normalisation: whether depths are normalised at all; without, the network's depth is metres for every
+            camera, and it must tell the focal length from the image.
         max_depth_m: farther is sky.
         rendered, drive, network, augmentation, points, pose, objectives, video, optimiser: see their classes.
     """
@@ -243,6 +248,7 @@ class TrainConfig:
     threads: int = 0
     render_workers: int = 2
     trained_fx_px: float | None = 185.0
+    focal_normalisation: bool = True
     max_depth_m: float = 100.0
     rendered: SyntheticConfig = field(default_factory=SyntheticConfig)
     drive: DriveConfig = field(default_factory=DriveConfig)
@@ -296,6 +302,11 @@ class TrainConfig:
     def on_drives(self) -> bool:
         """Whether it learns from recorded drives (else from rendered images)."""
         return bool(self.data)
+
+    @property
+    def thins_points(self) -> bool:
+        """Whether completion from a part of the points is compared with completion from all of them."""
+        return self.modes != "prediction" and self.objectives.sparsity_weight.used
 
     @property
     def width_px(self) -> int:

@@ -72,7 +72,23 @@ def _of_features(outputs: Outputs, batch: Batch, config: TrainConfig, share: flo
     if outputs.predicted is not None and outputs.fused is not None and weights.consistency_weight.used:
         value = feature_consistency(outputs.skips, outputs.fused) * batch.predict_weight
         terms["consistency"] = value.mean(), weights.consistency_weight.at(share)
+    if outputs.completed is not None and outputs.thinned is not None and weights.sparsity_weight.used:
+        value = _between_sparsities(outputs.thinned[0], outputs.completed[0], 1.0 / config.max_depth_m)
+        terms["sparsity"] = value.mean(), weights.sparsity_weight.at(share)
     return terms
+
+
+def _between_sparsities(thinned: Tensor, completed: Tensor, sky: float) -> Tensor:
+    """Mean of |log depth from a part of the points - log depth from all points| per image, [B].
+
+    All points know best: no gradient reaches what they gave. Inverse depths below `sky` are all one.
+
+    Args:
+        thinned, completed: inverse depths [B, 1, H, W], network units.
+        sky: inverse depth of the sky.
+    """
+    difference = thinned.clamp_min(sky).log() - completed.detach().clamp_min(sky).log()
+    return difference.abs().mean((1, 2, 3))
 
 
 def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: TrainConfig, share: float) -> Weighted:

@@ -21,6 +21,7 @@ class Outputs(NamedTuple):
         predicted, completed: inverse depths [B, 1, H / 2^s, W / 2^s], finest first, network units.
         skips, fused: features of the image, and of image and points.
         poses: [B, C, 4, 4], T_context_target.
+        thinned: as `completed`, from a part of the points.
     """
 
     predicted: tuple[Tensor, ...] | None
@@ -28,6 +29,7 @@ class Outputs(NamedTuple):
     skips: tuple[Tensor, ...]
     fused: tuple[Tensor, ...] | None
     poses: Tensor | None
+    thinned: tuple[Tensor, ...] | None = None
 
 
 class TrainedModel(nn.Module):
@@ -47,6 +49,7 @@ class TrainedModel(nn.Module):
         points_depth_m: Tensor,
         pose_target_rgb: Tensor | None = None,
         pose_context_rgb: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> Outputs:
         """Depth of the images in the modes of the run, and the motion to their contexts.
 
@@ -55,11 +58,15 @@ class TrainedModel(nn.Module):
             bvu, points_depth_m: int64 [N, 3] and float [N], the sparse points; looked at for completion only.
             pose_target_rgb: float [B, 3, H, W], and
             pose_context_rgb: float [B, C, 3, H, W], for the pose network; None without contexts.
+            kept: bool [N], the points to complete from a second time; None for once only.
         """
         features = self.depth.encode(rgb)
         fused = self.depth.fuse(features, SparsePoints(bvu, points_depth_m)) if self.completes else None
         predicted = self.depth.decode(features) if self.predicts else None
         completed = None if fused is None else self.depth.decode(fused)
+        thinned = None
+        if fused is not None and kept is not None:
+            thinned = self.depth.decode(self.depth.fuse(features, SparsePoints(bvu[kept], points_depth_m[kept])))
         poses = None
         if pose_target_rgb is not None and pose_context_rgb is not None:
             if isinstance(self.pose, PoseNet):
@@ -67,7 +74,7 @@ class TrainedModel(nn.Module):
             elif isinstance(self.pose, TwoStreamPoseNet):
                 own = (predicted or completed or self.depth.decode(features))[0]
                 poses = self._two_streams(self.pose, pose_target_rgb, pose_context_rgb, own)
-        return Outputs(predicted, completed, features.skips, None if fused is None else fused.skips, poses)
+        return Outputs(predicted, completed, features.skips, None if fused is None else fused.skips, poses, thinned)
 
     def _two_streams(self, pose: TwoStreamPoseNet, target: Tensor, contexts: Tensor, inv_depth: Tensor) -> Tensor:
         """Poses from images and depths. The pose network takes depth as it is: no gradient reaches it this way."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticDataset, cache_folder
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.networks.packnet_san import PackNetSan
-from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at
+from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at, with_kept_points
 from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.drive_cache import DriveCache, prepare_drive
@@ -23,20 +23,20 @@ class Source:
     Attributes:
         batch: positions of the endless stream -> batch, a pure function.
         validate: scores of a network in eval mode.
-        trained_fx_px: focal length at network size that depths are normalised to.
+        trained_fx_px: focal length at network size that depths are normalised to; None where they are not.
         description: one line for the model's contract.
     """
 
     batch: Callable[[range], Batch]
     validate: Callable[[PackNetSan], Scores | DriveScores]
-    trained_fx_px: float
+    trained_fx_px: float | None
     description: str
 
 
 def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSource) -> Source:
-    """Images with dense truth. Raises ConfigError without a focal length."""
-    fx_px = config.trained_fx_px
-    if fx_px is None:
+    """Images with dense truth. Raises ConfigError without a focal length to normalise to."""
+    fx_px = config.trained_fx_px if config.focal_normalisation else None
+    if fx_px is None and config.focal_normalisation:
         raise ConfigError("data: expected a drive to learn from, or a trained_fx_px for rendered images, got neither")
     recipe = BatchRecipe(
         seed=config.seed,
@@ -47,7 +47,7 @@ def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSou
         chaos_prediction=config.objectives.chaos_prediction,
     )
     return Source(
-        batch=lambda positions: batch_at(images, recipe, positions),
+        batch=_batches(config, lambda positions: batch_at(images, recipe, positions)),
         validate=lambda network: validate(network, held_out, config, fx_px),
         trained_fx_px=fx_px,
         description=f"{len(images)} rendered images (streets, chaos), cache {config.rendered.fingerprint()}",
@@ -93,7 +93,7 @@ def drive_clips(
 
 def drive_source(config: TrainConfig, clips: DriveClips, held_out: DriveClips | None = None) -> Source:
     """Clips of drives; `held_out` has the frames to validate on, else they are the end of each drive."""
-    fx_px = config.trained_fx_px or clips.focal_px()
+    fx_px = (config.trained_fx_px or clips.focal_px()) if config.focal_normalisation else None
     recipe = ClipRecipe(
         seed=config.seed,
         trained_fx_px=fx_px,
@@ -106,15 +106,22 @@ def drive_source(config: TrainConfig, clips: DriveClips, held_out: DriveClips | 
     scored = held_out or clips
     names = ", ".join(Path(fact.url.partition(":")[2].partition("?")[0]).name for fact in clips.facts)
     return Source(
-        batch=lambda positions: clip_batch_at(clips, recipe, positions),
+        batch=_batches(config, lambda positions: clip_batch_at(clips, recipe, positions)),
         validate=lambda network: validate_drive(network, scored, config, fx_px),
         trained_fx_px=fx_px,
         description=f"{len(clips.clips)} clips of recorded drives: {names}",
     )
 
 
+def _batches(config: TrainConfig, make: Callable[[range], Batch]) -> Callable[[range], Batch]:
+    """The batches that `make` gives, with points to keep where the recipe thins them out."""
+    if not config.thins_points:
+        return make
+    return lambda positions: with_kept_points(make(positions), config.seed, positions)
+
+
 def without_sparse_branch(config: TrainConfig) -> TrainConfig:
     """The recipe with the network that it trains: one that is never given points has no branch for them."""
     if config.modes != "prediction" or config.init:
         return config
-    return replace(config, network=replace(config.network, sparse=False))
+    return replace(config, network=replace(config.network, sparse=False, prior=False))

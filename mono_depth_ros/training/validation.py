@@ -79,7 +79,7 @@ def even_beams(depth_m: np.ndarray, camera: PinholeCamera, count: int) -> Sparse
 
 
 @torch.no_grad()
-def validate(network: PackNetSan, images: ImageSource, config: TrainConfig, trained_fx_px: float) -> Scores:
+def validate(network: PackNetSan, images: ImageSource, config: TrainConfig, trained_fx_px: float | None) -> Scores:
     """Scores of a network in eval mode, on the first images of a held-out source."""
     found: dict[str, list[float]] = {name: [] for name in ("prediction", "4", "32", "chaos 4", "chaos 32")}
     for index in range(min(config.validate_images, len(images))):
@@ -94,7 +94,9 @@ def validate(network: PackNetSan, images: ImageSource, config: TrainConfig, trai
 
 
 @torch.no_grad()
-def validate_drive(network: PackNetSan, source: DriveClips, config: TrainConfig, trained_fx_px: float) -> DriveScores:
+def validate_drive(
+    network: PackNetSan, source: DriveClips, config: TrainConfig, trained_fx_px: float | None
+) -> DriveScores:
     """Scores of a network in eval mode, on held-out frames spread evenly over those there are."""
     count = min(config.validate_images, len(source.held_out))
     chosen = np.unique(np.linspace(0, max(len(source.held_out) - 1, 0), count).round().astype(int))
@@ -151,7 +153,7 @@ def _depth_m(
     return np.asarray(np.float32(factor) / np.maximum(inv_depth, np.float32(1e-5)))
 
 
-def _abs_rel(network: PackNetSan, image: SyntheticImage, beams: int, trained_fx_px: float) -> float | None:
+def _abs_rel(network: PackNetSan, image: SyntheticImage, beams: int, trained_fx_px: float | None) -> float | None:
     scored = np.isfinite(image.depth_m) & (image.depth_m < MAX_SCORED_M)
     sparse = even_beams(image.depth_m, image.camera, beams) if beams else None
     if sparse is not None:

@@ -18,7 +18,15 @@ from mono_depth_ros.datasets.synthetic_dataset import (  # noqa: E402
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_ros.geometry.camera import PinholeCamera  # noqa: E402
 from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image, random_look  # noqa: E402
-from mono_depth_ros.training.batches import BatchRecipe, batch_at, focal_factor, positions_of, stream, training_sample  # noqa: E402
+from mono_depth_ros.training.batches import (  # noqa: E402
+    BatchRecipe,
+    batch_at,
+    focal_factor,
+    positions_of,
+    stream,
+    training_sample,
+    with_kept_points,
+)
 from mono_depth_ros.training.point_patterns import PointPatterns, beam_cells, sample_points  # noqa: E402
 
 CAMERA = PinholeCamera(64, 32, 60.0, 40.0, 30.0, 16.5)
@@ -49,6 +57,38 @@ def test_focal_normalisation_goes_there_and_back() -> None:
     np.testing.assert_allclose(sample.truth_depth_m * factor, image.depth_m, rtol=1e-6)  # as the run time undoes it
     points = sample.points
     np.testing.assert_allclose(points.depth_m * factor, image.depth_m[points.rows, points.cols], rtol=1e-6)
+
+
+def test_without_focal_normalisation_depths_stay_metres_for_every_camera() -> None:
+    image = _image()
+    sample = training_sample(np.random.default_rng(0), image, None, 1e9, PLAIN, EXACT)
+    np.testing.assert_array_equal(sample.truth_depth_m, image.depth_m)
+    assert focal_factor(CAMERA, None) == 1.0
+
+
+def test_thinned_points_are_a_share_of_each_image_and_the_same_whenever_asked() -> None:
+    scattered = PointPatterns(beams=0, scattered=1, single_row=0, few=0, none=0, scattered_share=(0.3, 0.3))
+    recipe = _recipe(patterns=scattered)
+    positions = range(40, 80)
+    plain = batch_at([_image(i) for i in range(5)], recipe, positions)
+    assert plain.kept is None
+    batch = with_kept_points(plain, recipe.seed, positions)
+    kept = batch.kept
+    assert kept is not None
+    later = with_kept_points(batch_at([_image(i) for i in range(5)], recipe, range(60, 80)), recipe.seed, range(60, 80))
+    assert later.kept is not None
+    assert torch.equal(later.kept, kept[batch.bvu[:, 0] >= 20])  # a matter of the position, not of the batch
+    assert not torch.equal(kept, with_kept_points(plain, recipe.seed + 1, positions).kept)
+    shares, whole_rows = [], 0
+    for b in range(40):
+        mine = batch.bvu[:, 0] == b
+        shares.append(float(kept[mine].float().mean()))
+        rows = [kept[mine & (batch.bvu[:, 1] == row)].float().mean() for row in batch.bvu[mine, 1].unique()]
+        whole_rows += all(float(share) in (0.0, 1.0) for share in rows)
+    assert 0.02 < min(shares) < 0.3
+    assert 0.6 < max(shares) < 0.9
+    assert 10 <= whole_rows <= 30
+    assert batch.to(torch.device("cpu")).kept is not None
 
 
 def test_a_mirrored_sample_mirrors_image_truth_and_points_together() -> None:

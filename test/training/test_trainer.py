@@ -14,13 +14,14 @@ from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, Synthetic
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig, SparsePoints  # noqa: E402
 from mono_depth_ros.training.augmentation import Augmentation  # noqa: E402
-from mono_depth_ros.training.batches import BatchRecipe, batch_at  # noqa: E402
+from mono_depth_ros.training.batches import BatchRecipe, batch_at, order_of  # noqa: E402
 from mono_depth_ros.training.checkpoint import load_checkpoint  # noqa: E402
-from mono_depth_ros.training.config import Optimiser, TrainConfig  # noqa: E402
+from mono_depth_ros.training.config import Objectives, Optimiser, TrainConfig  # noqa: E402
 from mono_depth_ros.training.curves import Progress  # noqa: E402
 from mono_depth_ros.training.losses import objective  # noqa: E402
 from mono_depth_ros.training.model import Outputs, TrainedModel  # noqa: E402
 from mono_depth_ros.training.point_patterns import PointPatterns  # noqa: E402
+from mono_depth_ros.training.schedule import constant  # noqa: E402
 from mono_depth_ros.training.sources import rendered_source  # noqa: E402
 from mono_depth_ros.training.trainer import learning_rate, train  # noqa: E402
 from mono_depth_ros.training.validation import even_beams, validate  # noqa: E402
@@ -43,6 +44,83 @@ def images() -> list[SyntheticImage]:
 
 def _quiet(_: Progress) -> None:
     pass
+
+
+SPARSITY = replace(CONFIG, objectives=Objectives(sparsity_weight=constant(0.5)))
+
+
+def test_completion_from_a_part_of_the_points_follows_that_from_all_and_not_the_other_way(
+    images: list[SyntheticImage],
+) -> None:
+    batch = rendered_source(SPARSITY, images, images).batch(range(4))
+    assert batch.kept is not None
+    assert 0 < int(batch.kept.sum()) < len(batch.kept)
+    torch.manual_seed(0)
+    model = TrainedModel(PackNetSan(NETWORK), None, "joint").train()
+    seen = (batch.rgb, batch.bvu, batch.points_depth_m, None, None)
+    outputs: Outputs = model(*seen, batch.kept)
+    assert outputs.completed is not None
+    assert outputs.thinned is not None
+    terms = objective(outputs, batch, SPARSITY, 0.0)
+    without = objective(outputs, batch, CONFIG, 0.0)
+    assert "sparsity" not in without
+    assert terms["sparsity"].item() > 1e-3
+    assert terms["loss"].item() == pytest.approx(without["loss"].item() + 0.5 * terms["sparsity"].item(), rel=1e-5)
+    full, thin = torch.autograd.grad(
+        terms["sparsity"], [outputs.completed[0], outputs.thinned[0]], allow_unused=True, retain_graph=True
+    )
+    assert full is None
+    assert thin is not None
+    assert bool((thin != 0).any())
+    terms["loss"].backward()
+    model.eval()
+    same = model(*seen, torch.ones_like(batch.kept))
+    assert float(objective(same, batch, SPARSITY, 0.0)["sparsity"]) == 0.0  # nothing was left out
+    assert model(*seen).thinned is None
+
+
+def test_sparsity_below_the_sky_is_all_one(images: list[SyntheticImage]) -> None:
+    batch = rendered_source(SPARSITY, images, images).batch(range(2))
+    far, farther = (torch.full_like(batch.truth_depth_m, 1.0 / depth) for depth in (150.0, 900.0))
+    near = torch.full_like(far, 0.5)
+    for thinned, expected in ((farther, 0.0), (near, float(np.log(50.0)))):
+        outputs = Outputs(None, (far,), (), None, None, (thinned,))
+        value = objective(outputs, batch, replace(SPARSITY, modes="completion"), 0.0)["sparsity"]
+        assert float(value) == pytest.approx(expected, abs=1e-5)
+
+
+def test_points_are_thinned_only_where_it_is_used(images: list[SyntheticImage]) -> None:
+    assert rendered_source(CONFIG, images, images).batch(range(2)).kept is None
+    alone = replace(SPARSITY, modes="prediction")
+    assert rendered_source(alone, images, images).batch(range(2)).kept is None
+
+
+def test_a_resumed_run_with_thinned_points_ends_with_the_same_weights(
+    tmp_path: Path, images: list[SyntheticImage]
+) -> None:
+    source = rendered_source(SPARSITY, images, images)
+    whole = train(SPARSITY, source, tmp_path / "whole", False, _quiet)
+    train(SPARSITY, source, tmp_path / "parts", False, _quiet, stop_after=3)
+    parts = train(SPARSITY, source, tmp_path / "parts", True, _quiet)
+    first, second = (load_checkpoint(path).training_state["weights"] for path in (whole, parts))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    plain = load_checkpoint(train(CONFIG, source, tmp_path / "plain", False, _quiet)).training_state["weights"]
+    assert any(not torch.equal(value, plain[name]) for name, value in first.items())
+
+
+def test_without_focal_normalisation_the_model_says_so(tmp_path: Path, images: list[SyntheticImage]) -> None:
+    config = replace(CONFIG, focal_normalisation=False, max_steps=2)
+    source = rendered_source(config, images, images)
+    assert source.trained_fx_px is None
+    truth = source.batch(range(1)).truth_depth_m
+    factor = images[order_of(len(images), 0, range(1))[0]].camera.fx_px / 185.0
+    normalised = rendered_source(replace(CONFIG, max_steps=2), images, images).batch(range(1)).truth_depth_m
+    known = torch.isfinite(truth) & torch.isfinite(normalised)
+    torch.testing.assert_close(truth[known], normalised[known] * factor)
+    assert load_checkpoint(train(config, source, tmp_path, False, _quiet)).metadata.trained_fx_px is None
+    with pytest.raises(ConfigError, match="trained_fx_px"):
+        rendered_source(replace(CONFIG, trained_fx_px=None), images, images)
 
 
 def test_one_batch_can_be_learned_by_heart(images: list[SyntheticImage]) -> None:
