@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.networks.sparse_convolution import SparseBranch, SparsePoints
+from mono_depth_ros.networks.dense_prior import DensePrior
+from mono_depth_ros.networks.sparse_convolution import ENCODED_CHANNELS, SparseBranch, SparsePoints, valid_points
 
 __all__ = ["PACKNET01", "PACKNET_SAN01", "PackNetSan", "PackNetSanConfig", "SparsePoints"]
 
 STRIDE = 32  # height and width must be multiples of it: five packings halve them
-SPARSE_ENCODINGS = ("depth", "inverse")
+IMAGE_INPUTS = ("rgb", "local_contrast")
+CONTRAST_WINDOW_PX = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,11 @@ class PackNetSanConfig:
         sparse: whether there is a sparse branch, that is, whether the network can complete.
         sparse_kernels: kernels of the five levels of the sparse branch, whose widths are n1 to n5.
         sparse_hidden_factor: hidden width of the sparse branch as a multiple of its output width.
-        sparse_encoding: "depth" (metres, the original) or "inverse"; see SparseBranch.
+        sparse_encoding: "depth" (metres, the original), "inverse" or "log"; see SparseBranch.
+        prior: whether the points, filled to a dense map, are given to the network beside the sparse branch (not in the
+            original); see DensePrior.
+        image_input: "rgb" as it is (the original), or "local_contrast": every channel relative to mean and deviation of
+            its surroundings, which leaves edges and texture and takes light and exposure away.
     """
 
     widths: tuple[int, ...] = (32, 32, 64, 128, 256, 512)
@@ -59,6 +65,8 @@ class PackNetSanConfig:
     sparse_kernels: tuple[int, ...] = (5, 5, 3, 3, 3)
     sparse_hidden_factor: int = 2
     sparse_encoding: str = "depth"
+    prior: bool = False
+    image_input: str = "rgb"
 
     def __post_init__(self) -> None:
         """Collect every problem, then raise ConfigError once."""
@@ -83,8 +91,11 @@ class PackNetSanConfig:
             problems.append(f"dropout: expected a probability below 1, got {self.dropout}")
         if not self.min_depth_m > 0.0:
             problems.append(f"min_depth_m: expected metres > 0, got {self.min_depth_m}")
-        if self.sparse_encoding not in SPARSE_ENCODINGS:
-            problems.append(f"sparse_encoding: expected one of {SPARSE_ENCODINGS}, got {self.sparse_encoding!r}")
+        for name, known in (("sparse_encoding", tuple(ENCODED_CHANNELS)), ("image_input", IMAGE_INPUTS)):
+            if getattr(self, name) not in known:
+                problems.append(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
+        if self.prior and not self.sparse:
+            problems.append("prior: expected false without a sparse branch, got true")
         if problems:
             raise ConfigError("network configuration: " + "; ".join(problems))
 
@@ -215,6 +226,17 @@ class InverseDepthHead(nn.Module):
             return torch.sigmoid(self.conv(x.float())) / self.min_depth_m
 
 
+def local_contrast(rgb: Tensor) -> Tensor:
+    """Every channel minus its mean in a window around each pixel, over its deviation there; float [B, 3, H, W]."""
+
+    def mean(x: Tensor) -> Tensor:
+        side = CONTRAST_WINDOW_PX
+        return functional.avg_pool2d(x, side, stride=1, padding=side // 2, count_include_pad=False)
+
+    centred = rgb - mean(rgb)
+    return 0.5 * centred * torch.rsqrt(mean(centred * centred) + 1e-3)  # even areas keep their faint differences
+
+
 class PackNetFeatures(NamedTuple):
     """Encoder output: `stem` [B, ni, H, W] and five `skips` [B, n_l, H / 2^l, W / 2^l], l = 1..5."""
 
@@ -267,6 +289,8 @@ class PackNetSan(nn.Module):
             )
             self.fusion_weight = nn.Parameter(torch.ones(5))
             self.fusion_bias = nn.Parameter(torch.zeros(5))
+        if config.prior:
+            self.prior = DensePrior((stem, *widths))
 
     def encode(self, rgb: Tensor) -> PackNetFeatures:
         """Image features.
@@ -282,7 +306,7 @@ class PackNetSan(nn.Module):
                 f"rgb: expected [B, 3, H, W] with H and W multiples of {STRIDE}, got {tuple(rgb.shape)}; "
                 "resize the image (and its camera) first"
             )
-        x = stem = self.stem(rgb)
+        x = stem = self.stem(local_contrast(rgb) if self.config.image_input == "local_contrast" else rgb)
         skips = []
         for stage, packing in zip(self.stages, self.packings, strict=True):
             x = packing(stage(x))
@@ -292,6 +316,8 @@ class PackNetSan(nn.Module):
     def fuse(self, features: PackNetFeatures, points: SparsePoints) -> PackNetFeatures:
         """Add the sparse features: `skip_l * w_l + san_l + b_l` in images with a valid point, `skip_l` in the others.
 
+        With a prior, its features are added to those and to the stem.
+
         Raises:
             ConfigError: the network has no sparse branch.
         """
@@ -300,11 +326,14 @@ class PackNetSan(nn.Module):
         batch, _, height, width = features.stem.shape
         has_points, maps = self.sparse_branch(points, batch, int(height), int(width))
         choose = has_points.view(-1, 1, 1, 1)
-        skips = tuple(
-            torch.where(choose, skip * self.fusion_weight[i] + maps[i] + self.fusion_bias[i], skip)
-            for i, skip in enumerate(features.skips)
-        )
-        return PackNetFeatures(features.stem, skips)
+        fused = [skip * self.fusion_weight[i] + maps[i] + self.fusion_bias[i] for i, skip in enumerate(features.skips)]
+        stem = features.stem
+        if self.config.prior:
+            prior = self.prior(valid_points(points, batch, int(height), int(width)), batch, int(height), int(width))
+            fused = [skip + filled for skip, filled in zip(fused, prior[1:], strict=True)]
+            stem = torch.where(choose, stem + prior[0], stem)
+        skips = (torch.where(choose, new, skip) for new, skip in zip(fused, features.skips, strict=True))
+        return PackNetFeatures(stem, tuple(skips))
 
     def decode(self, features: PackNetFeatures) -> tuple[Tensor, ...]:
         """Four inverse depths [B, 1, H / 2^s, W / 2^s], finest first, in 1/m."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 # Statistics of fewer cells than this are noise; see ValidCellBatchNorm.
 MIN_CELLS_FOR_BATCH_STATISTICS = 16
+ENCODED_CHANNELS = {"depth": 1, "inverse": 3, "log": 2}  # see SparseBranch
 RUNNING_SHARE = 0.03  # of a batch in the running statistics
 MAX_STRETCH, MAX_SHIFT = 4.0, 4.0  # limits of batch renormalisation
 
@@ -40,6 +41,15 @@ class SparsePoints:
         maps = depth_m[:, 0]
         bvu = torch.nonzero(maps > 0)
         return cls(bvu, maps[bvu[:, 0], bvu[:, 1], bvu[:, 2]])
+
+
+def valid_points(points: SparsePoints, batch: int, height: int, width: int) -> SparsePoints:
+    """The points without the padding, float32; see SparsePoints."""
+    valid = (points.depth_m > 0) & (points.depth_m < float("inf"))
+    for axis, size in enumerate((batch, height, width)):
+        valid = valid & (points.bvu[:, axis] >= 0) & (points.bvu[:, axis] < size)
+    kept = torch.nonzero(valid)[:, 0]
+    return SparsePoints(points.bvu[kept], points.depth_m[kept].float())
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,21 +247,23 @@ class SparseBranch(nn.Module):
     `encoding` says what the network sees of a depth d:
         "depth": d itself in metres. The pooling then keeps the farthest point of a window, as in the original.
         "inverse": (10 / d, log(20 / d), 1). The pooling keeps the nearest point.
+        "log": (log(20 / d), 1). The same, and a metre counts the less the farther it is.
     """
 
     def __init__(self, widths: tuple[int, ...], kernels: tuple[int, ...], hidden_factor: int, encoding: str) -> None:
         super().__init__()
         self.encoding = encoding
-        inputs = (1 if encoding == "depth" else 3, *widths[:-1])
+        inputs = (ENCODED_CHANNELS[encoding], *widths[:-1])
         self.levels = nn.ModuleList(
             SparseLevel(inputs[i], widths[i], kernels[i], hidden_factor) for i in range(len(widths))
         )
 
     def encode(self, depth_m: Tensor) -> Tensor:
-        """Positive depths [N] in metres -> features [N, 1 or 3]."""
+        """Positive depths [N] in metres -> features [N, ENCODED_CHANNELS]."""
         if self.encoding == "depth":
             return depth_m.unsqueeze(1)
-        return torch.stack([10.0 / depth_m, torch.log(20.0 / depth_m), torch.ones_like(depth_m)], dim=1)
+        features = [torch.log(20.0 / depth_m), torch.ones_like(depth_m)]
+        return torch.stack([10.0 / depth_m, *features] if self.encoding == "inverse" else features, dim=1)
 
     def forward(self, points: SparsePoints, batch: int, height: int, width: int) -> tuple[Tensor, list[Tensor]]:
         """Sparse features of a batch.
@@ -264,18 +276,15 @@ class SparseBranch(nn.Module):
             bool [B], which images have at least one valid point, and per level float32 [B, C, H / 2^l, W / 2^l], zero
             where the level has no cell.
         """
-        valid = (points.depth_m > 0) & (points.depth_m < float("inf"))
-        for axis, size in enumerate((batch, height, width)):
-            valid = valid & (points.bvu[:, axis] >= 0) & (points.bvu[:, axis] < size)
-        kept = torch.nonzero(valid)[:, 0]
-        cells = points.bvu[kept]
-        has_points = torch.zeros(batch, dtype=torch.int64, device=cells.device)
-        has_points = has_points.scatter(0, cells[:, 0], torch.ones_like(cells[:, 0])) > 0
+        points = valid_points(points, batch, height, width)
+        image = points.bvu[:, 0]
+        has_points = torch.zeros(batch, dtype=torch.int64, device=image.device)
+        has_points = has_points.scatter(0, image, torch.ones_like(image)) > 0
 
         # Metres do not survive eight bits of mantissa: the branch computes in float32 whatever the caller's autocast
         # says.
-        with torch.autocast(device_type=cells.device.type, enabled=False):
-            grid = SparseGrid(self.encode(points.depth_m[kept].float()), cells, batch, height, width)
+        with torch.autocast(device_type=image.device.type, enabled=False):
+            grid = SparseGrid(self.encode(points.depth_m), points.bvu, batch, height, width)
             maps = []
             for level in self.levels:
                 grid = level(grid)

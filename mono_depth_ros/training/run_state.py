@@ -68,7 +68,8 @@ class RunState:
         """
         checkpoint = load_checkpoint(path)
         advice = "train into another folder, or without --resume"
-        if checkpoint.depth is None or checkpoint.depth.config != self.model.depth.config.to_dict():
+        known = checkpoint.depth and PackNetSanConfig.from_dict(checkpoint.depth.config)
+        if checkpoint.depth is None or known != self.model.depth.config:
             raise ConfigError(f"{path}: made with another network; {advice}")
         load_weights(self.averaged.depth, checkpoint.depth.weights, str(path))
         if (checkpoint.pose is None) != (self.averaged.pose is None):
@@ -91,6 +92,8 @@ class RunState:
 def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
+    A prior that the recipe asks for is added to a network that has none yet.
+
     Raises:
         ConfigError: there is nothing to learn from, or the checkpoint's network cannot do what `modes` asks.
         ModelContractError: the checkpoint cannot be read or has no depth network.
@@ -105,6 +108,8 @@ def initialised(config: TrainConfig) -> TrainConfig:
     network = PackNetSanConfig.from_dict(checkpoint.depth.config)
     if config.modes != "prediction" and not network.sparse:
         raise ConfigError(f"modes: expected prediction, as {config.init} has no sparse branch, got {config.modes!r}")
+    if config.network.prior and network.sparse:
+        network = replace(network, prior=True)  # its features start at zero: nothing is lost
     fx_px = checkpoint.metadata.trained_fx_px
     if fx_px is not None:
         fx_px *= config.width_px / checkpoint.metadata.width_px
@@ -135,7 +140,8 @@ def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
     model = TrainedModel(PackNetSan(config.network), new_pose_network(config), config.modes)
     if config.init:
         checkpoint = start_checkpoint(config.init)
-        model.depth.load_state_dict(checkpoint.depth_network().state_dict())
+        new_prior = {name: value for name, value in model.depth.state_dict().items() if name.startswith("prior.")}
+        model.depth.load_state_dict({**new_prior, **checkpoint.depth_network().state_dict()})
         _take_pose(model, checkpoint)
     return model, copy.deepcopy(model).eval()
 

@@ -210,6 +210,6 @@ def test_configuration_survives_a_dictionary_and_reports_all_problems_at_once():
     with pytest.raises(ConfigError, match=r"'width' \(near: \['widths'\]\)"):
         PackNetSanConfig.from_dict({"width": [1]})
     with pytest.raises(ConfigError) as caught:
-        PackNetSanConfig(widths=(8, 8), stem_kernel=4, dropout=1.5, sparse_encoding="log", min_depth_m=0.0)
+        PackNetSanConfig(widths=(8, 8), stem_kernel=4, dropout=1.5, sparse_encoding="logarithm", min_depth_m=0.0)
     for word in ("widths", "kernels", "dropout", "sparse_encoding", "min_depth_m"):
         assert word in str(caught.value)

@@ -23,7 +23,7 @@ from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_weights, save_checkpoint
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.export import POINT_COUNTS, DialGraph, checkpoint_of_model, example_input, export_model
-from mono_depth_ros.training.run_state import initialised, keeps_statistics
+from mono_depth_ros.training.run_state import initialised, keeps_statistics, new_models
 
 pytestmark = pytest.mark.torch
 SHAPE = (METADATA.height_px, METADATA.width_px)
@@ -102,8 +102,9 @@ def test_the_contract_repeats_the_metadata_and_scales_the_focal_length_with_the_
     assert contract.network["widths"] == list(network.config.widths)
 
 
-def test_a_network_of_single_groups_agrees_for_batches_of_any_size(tmp_path):
-    network = tiny_network(norm_groups=1)
+@pytest.mark.parametrize("prior", [False, True])
+def test_a_network_of_single_groups_agrees_for_batches_of_any_size(tmp_path, prior):
+    network = tiny_network(norm_groups=1, prior=prior)
     export_model(checkpoint_of(network), tmp_path / "m")
     arrays = example_input(np.random.default_rng(3), (3, *SHAPE), 200)
     np.testing.assert_allclose(OnnxEngine(tmp_path / "m").infer(*arrays), torch_depth(network, arrays), rtol=1e-4)
@@ -131,9 +132,9 @@ def test_a_network_that_only_predicts_takes_points_and_ignores_them(tmp_path):
     np.testing.assert_array_equal(engine.infer(rgb, points_bvu, points_depth_m), predicted)
 
 
-@pytest.mark.parametrize("weights", ["fp32", "fp16"])
-def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights):
-    network = tiny_network(norm_groups=1)
+@pytest.mark.parametrize(("weights", "prior"), [("fp32", False), ("fp16", False), ("fp16", True)])
+def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, prior):
+    network = tiny_network(norm_groups=1, prior=prior)
     export_model(checkpoint_of(network), tmp_path / "m", weights=weights)
     checkpoint = checkpoint_of_model(tmp_path / "m")
     assert checkpoint.metadata == METADATA
@@ -145,6 +146,10 @@ def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights):
     assert config.trained_fx_px == pytest.approx(METADATA.trained_fx_px * 64 / METADATA.width_px)
     assert keeps_statistics(config, 0.0)  # they are folded into the weights
     assert not keeps_statistics(replace(config, init=""), 0.0)
+    with_prior = initialised(replace(config, network=replace(config.network, prior=True)))
+    assert with_prior.network == replace(network.config, prior=True)
+    started = new_models(with_prior)[0].depth.eval()
+    np.testing.assert_allclose(torch_depth(started, arrays), given, rtol=1e-4)
 
 
 def test_an_exported_model_whose_weights_were_folded_away_names_the_way_out(model_dir):
