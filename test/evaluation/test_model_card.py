@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench/model_card.py: its tables have their places, and say of a target whether it is met."""
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mono_depth_ros.errors import ConfigError
+
+HOW_GOOD = {"completion": (0.1, 4.0), "completion_network": (0.2, 3.0), "nearest": (0.3, 5.0), "classical": (0.4, 6.0)}
+SCORES = {name: {"abs_rel": abs_rel, "rmse": rmse, "images": 7} for name, (abs_rel, rmse) in HOW_GOOD.items()}
+
+
+@pytest.fixture
+def bench(repository: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+    """bench/model_card.py and bench/model_card_tables.py."""
+    monkeypatch.syspath_prepend(repository / "bench")
+    return importlib.import_module("model_card"), importlib.import_module("model_card_tables")
+
+
+def test_every_table_has_its_place_and_its_runs(repository: Path, bench: tuple[ModuleType, ModuleType]) -> None:
+    card, tables = bench
+    for name, table in tables.TABLES.items():
+        text = (repository / table.shown_in).read_text(encoding="utf-8")
+        written = card.with_table(text, name, "| new |")
+        assert f"<!-- model_card.py: {name} -->\n| new |\n<!-- model_card.py: end -->" in written
+        assert len(re.findall("<!-- model_card.py", written)) == len(re.findall("<!-- model_card.py", text))
+        assert set(table.runs) <= set(card.RUNS)
+    for (run, _), place in card.FILES.items():
+        assert run in card.RUNS and (repository / place).is_file()
+
+
+def test_a_text_without_the_place_is_refused(bench: tuple[ModuleType, ModuleType]) -> None:
+    with pytest.raises(ConfigError, match="targets"):
+        bench[0].with_table("<!-- model_card.py: targets -->\nno end", "targets", "| new |")
+
+
+def test_a_target_is_met_by_both_numbers_or_says_which(bench: tuple[ModuleType, ModuleType]) -> None:
+    target = bench[1]._target
+    assert target("a", "7", SCORES, "completion", 0.1, 4.0) == [
+        "a", "7", "0.1 / 4", "0.100 / 4.00", "yes", "0.300 / 5.00", "0.400 / 6.00",
+    ]  # fmt: skip
+    assert target("a", "7", SCORES, "completion", 0.1, 3.9)[4] == "AbsRel only"
+    assert target("a", "7", SCORES, "completion", 0.09, 4.0)[4] == "RMSE only"
+    assert target("a", "7", SCORES, "completion", 0.09)[4] == "no"
+
+
+def test_the_best_is_bold_by_each_metric_where_all_are_there(bench: tuple[ModuleType, ModuleType]) -> None:
+    cells = bench[1]._cells
+    assert cells(SCORES, tuple(HOW_GOOD)) == ["**0.100** / 4.00", "0.200 / **3.00**", "0.300 / 5.00", "0.400 / 6.00"]
+    some = {name: SCORES[name] for name in ("completion", "nearest")}
+    assert cells(some, tuple(HOW_GOOD)) == ["0.100 / 4.00", "-", "0.300 / 5.00", "-"]
