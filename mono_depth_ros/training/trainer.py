@@ -67,6 +67,9 @@ def train(
     fabric, state, pace = run.fabric, run.state, run.pace
     batches = stream(run.batch_of, state.step)
     try:
+        if config.init and state.step == 0:
+            run.scores = run.validate()  # what there was before
+            run.tell(0.0, report)
         while (share := run.share()) < 1.0 and state.step != stop_after:
             rate = learning_rate(config.optimiser, state.step, share)
             if keeps_statistics(run.config, share):

@@ -17,7 +17,7 @@ from mono_depth_ros.training.augmentation import Augmentation  # noqa: E402
 from mono_depth_ros.training.batches import BatchRecipe, batch_at, order_of  # noqa: E402
 from mono_depth_ros.training.checkpoint import load_checkpoint  # noqa: E402
 from mono_depth_ros.training.config import Objectives, Optimiser, TrainConfig  # noqa: E402
-from mono_depth_ros.training.curves import Progress  # noqa: E402
+from mono_depth_ros.training.curves import Progress, read_history  # noqa: E402
 from mono_depth_ros.training.losses import objective  # noqa: E402
 from mono_depth_ros.training.model import Outputs, TrainedModel  # noqa: E402
 from mono_depth_ros.training.point_patterns import PointPatterns  # noqa: E402
@@ -242,3 +242,15 @@ def test_validation_beams_lie_on_the_truth(images: list[SyntheticImage]) -> None
     image = images[0]
     points = even_beams(image.depth_m, image.camera, 4)
     np.testing.assert_array_equal(points.depth_m, image.depth_m[points.rows, points.cols])
+
+
+def test_a_run_that_starts_from_another_says_first_how_good_that_was(
+    tmp_path: Path, images: list[SyntheticImage]
+) -> None:
+    source = rendered_source(CONFIG, images, images)
+    started = train(CONFIG, source, tmp_path / "first", False, _quiet)
+    before = source.validate(load_checkpoint(started).depth_network().eval())
+    train(replace(CONFIG, init=str(started)), source, tmp_path / "second", False, _quiet, stop_after=1)
+    first = read_history(tmp_path / "second")[0]
+    assert first["step"] == 0
+    assert first["scores"] == pytest.approx(before.to_dict(), nan_ok=True)
