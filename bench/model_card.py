@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every number of a model card: runs the commands, prints the tables, and on demand writes them where they are shown.
 
-    python bench/model_card.py                                     about an hour on two cores
+    python bench/model_card.py                                     prints all tables
     python bench/model_card.py --only targets recorded             some tables, with the runs that they need
     python bench/model_card.py --limit 2                           a quick look; numbers of two images each
     python bench/model_card.py --write                             tables and curves into models/, docs/ and README.md
