@@ -321,8 +321,9 @@ def run_all(args: argparse.Namespace) -> int:
             failed += 1
             print(f"failed: {error}", flush=True)
             continue
-        scores = [f"{c.title} {c.value(result['scores']):.3f}" for c in COLUMNS if c.metric == "abs_rel"]
-        print(f"{(time.monotonic() - began) / 60:.1f} min: {', '.join(scores)}", flush=True)
+        found = ((column, column.value(result["scores"])) for column in COLUMNS if column.metric == "abs_rel")
+        scores = "; ".join(f"{column.title} {value:.3f}" for column, value in found if not np.isnan(value))
+        print(f"{(time.monotonic() - began) / 60:.1f} min: {scores}", flush=True)
     return failed
 
 
