@@ -7,10 +7,10 @@ of log(-n . P_i). Where no plane is found, h is the median height of the lowest 
 direction up: rough, but it never falls silent. The objective is |log(h / h_real)|. No true depth enters.
 
 What is wrong with a depth whose ground lies at another height is its unit, not its shape. So the gradient does not go
-through the ground's pixels, which could bend until no ground is left, but is that of a common factor: the derivative
-by log D_i is sign(log(h / h_real)) / N for each of the N known pixels, and the same sign by log |t| of the motions that
-images were warped with. Depth and motion times a common factor is what view synthesis does not see, so the two
-objectives never pull against each other.
+through the ground's pixels, which could bend until no ground is left. It goes to the length of the motions that images
+were warped with: sign(log(h / h_real)) by log |t|. Depth follows through view synthesis, pixel by pixel as far as the
+images hold it, just as with supervision by velocity. A push on depth itself, even the same for every pixel, ran away
+with those that no image holds: shape was lost (docs/training.md).
 """
 
 import math
@@ -174,19 +174,20 @@ def _fallback_height(points_m: Tensor, known: Tensor, up: Tensor, share: float) 
     return torch.log(torch.where(there, middle, torch.ones_like(middle))), there
 
 
-def _common_factor(depth_m: Tensor, known: Tensor, translations: Tensor | None, log_height: Tensor) -> Tensor:
-    """Zeros [B] whose gradient by log depth is 1 / N for each known pixel, and by log |t| is 1 / C.
+def _scale_handle(depth_m: Tensor, known: Tensor, translations: Tensor | None, log_height: Tensor) -> Tensor:
+    """Zeros [B] whose gradient by log |t| is 1 / C; without motions, by log depth 1 / N for each known pixel.
 
     Motions shorter than a tenth of the height count less, down to nothing: a camera that stands has no scale.
     """
-    log_depth = torch.log(torch.where(known, depth_m, torch.ones_like(depth_m))).flatten(1)
-    factor = log_depth.sum(1) / known.flatten(1).sum(1).clamp_min(1)
-    if translations is not None:
-        length = torch.linalg.vector_norm(translations.to(factor), dim=-1)
+    if translations is None:
+        log_depth = torch.log(torch.where(known, depth_m, torch.ones_like(depth_m))).flatten(1)
+        factor = log_depth.sum(1) / known.flatten(1).sum(1).clamp_min(1)
+    else:
+        length = torch.linalg.vector_norm(translations.to(depth_m), dim=-1)
         smallest = 0.1 * log_height.exp()[:, None]
         share = (length.detach() / smallest).clamp_max(1.0)
         # d length / length is d log |t|
-        factor = factor + (share * length / torch.maximum(length.detach(), smallest)).mean(1)
+        factor = (share * length / torch.maximum(length.detach(), smallest)).mean(1)
     return factor - factor.detach()
 
 
@@ -209,7 +210,8 @@ def camera_height_loss(
         up_camera: float [B, 3], direction away from the ground in the optical frame as far as it is known (from the
             mounting, or from gravity); (0, -1, 0), a level camera, without it.
         usable: bool [B, 1, H, W], False where the image shows the robot itself; None: everywhere.
-        translations: float [B, C, 3], of the predicted motions that go with this depth; scaled along with it.
+        translations: float [B, C, 3], of the predicted motions that go with this depth; they take the gradient. Without
+            them depth takes it, as a common factor of all pixels.
 
     Returns:
         CameraHeight. A depth that is twice as far everywhere gives exactly twice the height.
@@ -234,7 +236,7 @@ def camera_height_loss(
         real = real_height_m.to(log_height)
         scored = found & torch.isfinite(real) & (real > 0)
         error = log_height - torch.log(torch.where(scored, real, torch.ones_like(real)))
-    loss = (error + _common_factor(depth, known, translations, log_height)).abs()
+    loss = (error + _scale_handle(depth, known, translations, log_height)).abs()
     return CameraHeight(
         loss=torch.where(scored, loss, torch.zeros_like(loss)),
         height_m=torch.where(found, log_height.exp(), torch.nan),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E402  (torch is looked for before what needs it is imported)
-"""Filled depth: exact where it must be, finite where nothing is known, and no change to a network that has just got it."""
+"""Filled depth: exact where it must be, finite where nothing is known, no change to a network that has just got it."""
 
 import pytest
 
