@@ -7,9 +7,6 @@ with and without points, and compared with torch. A model that differs is not wr
 
 import io
 import math
-import os
-import shutil
-import tempfile
 import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -28,6 +25,7 @@ from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan, PackNetSanCo
 from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata, NetworkState, cpu_weights
 from mono_depth_ros.training.two_step_norm import with_two_step_norms
+from mono_depth_ros.training.whole_folder import whole_folder
 
 OPSET = 18
 WEIGHT_TYPES = ("fp32", "fp16")
@@ -123,29 +121,16 @@ def export_model(
         content = store_weights_as_half(content)
 
     contract = contract_of(checkpoint.metadata, network, (height, width), weights, sha256_hex(content))
-    out_dir = Path(out_dir)
-    existed = out_dir.exists()
-    out_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".export.") as folder:
-            trial_dir = Path(folder)
-            (trial_dir / MODEL_FILE).write_bytes(content)
-            save_contract(contract, trial_dir)
-            parity = compare_with_torch(DialGraph(network).eval(), OnnxEngine(trial_dir))
-            failed = [case for case in parity if not case.passed]
-            if failed:
-                raise ModelContractError(
-                    f"export of {contract.name}: ONNX Runtime differs from torch by more than 1 mm + 1e-4 * depth: "
-                    + "; ".join(
-                        f"{case.name}: {case.error_m:.4g} m, {case.relative_error:.2g} relative" for case in failed
-                    )
-                )
-            for path in sorted(trial_dir.iterdir()):
-                os.replace(path, out_dir / path.name)
-    except BaseException:
-        if not existed:
-            shutil.rmtree(out_dir, ignore_errors=True)
-        raise
+    with whole_folder(Path(out_dir)) as trial_dir:
+        (trial_dir / MODEL_FILE).write_bytes(content)
+        save_contract(contract, trial_dir)
+        parity = compare_with_torch(DialGraph(network).eval(), OnnxEngine(trial_dir))
+        failed = [case for case in parity if not case.passed]
+        if failed:
+            raise ModelContractError(
+                f"export of {contract.name}: ONNX Runtime differs from torch by more than 1 mm + 1e-4 * depth: "
+                + "; ".join(f"{case.name}: {case.error_m:.4g} m, {case.relative_error:.2g} relative" for case in failed)
+            )
     return ExportReport(contract, len(content), parity)
 
 

@@ -5,9 +5,6 @@ Like the depth model it is compared with torch before it is written; see `infere
 """
 
 import io
-import os
-import shutil
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +23,7 @@ from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 from mono_depth_ros.objectives.pose import pose_matrix
 from mono_depth_ros.training.checkpoint import Checkpoint
 from mono_depth_ros.training.export import OPSET, example_input
+from mono_depth_ros.training.whole_folder import whole_folder
 
 PAIRS_COMPARED = 4
 ABSOLUTE_LIMIT = 1e-5  # of translation in network units, and of entries of the rotation
@@ -116,21 +114,10 @@ def export_pose(checkpoint: Checkpoint, out_dir: str | Path) -> PoseExportReport
         recipe=metadata.recipe,
         git_commit=metadata.git_commit,
     )
-    out_dir = Path(out_dir)
-    existed = out_dir.exists()
-    out_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".export.") as folder:
-            trial_dir = Path(folder)
-            (trial_dir / MODEL_FILE).write_bytes(content)
-            save_pose_contract(contract, trial_dir)
-            error, longest = _compared(graph, PoseEngine(trial_dir))
-            for path in sorted(trial_dir.iterdir()):
-                os.replace(path, out_dir / path.name)
-    except BaseException:
-        if not existed:
-            shutil.rmtree(out_dir, ignore_errors=True)
-        raise
+    with whole_folder(Path(out_dir)) as trial_dir:
+        (trial_dir / MODEL_FILE).write_bytes(content)
+        save_pose_contract(contract, trial_dir)
+        error, longest = _compared(graph, PoseEngine(trial_dir))
     return PoseExportReport(contract, len(content), error, longest)
 
 
