@@ -5,6 +5,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mono_depth_ros.datasets.bag_topics import NO_TOPIC, BagTopics, TopicNames, choose_topics
@@ -39,12 +40,14 @@ class BagQuery:
         truth: where the truth comes from.
         options: extrinsics and the like.
         limit: at most this many samples.
+        skip: so many at the beginning are left out.
     """
 
     names: TopicNames = field(default_factory=TopicNames)
     truth: TruthChoice = _NO_TRUTH
     options: FeedOptions = _RECTIFIED
     limit: int | None = None
+    skip: int = 0
 
 
 class BagSamples:
@@ -66,14 +69,18 @@ class BagSamples:
         with Rosbag2Reader(path) as bag:
             self.topics = choose_topics(bag.types, query.names)
             images = bag.counts[self.topics.image]
-        self._most = images if query.limit is None else min(images, query.limit)
+        after = max(0, images - query.skip)
+        self._most = after if query.limit is None else min(after, query.limit)
 
     def __length_hint__(self) -> int:
         return self._most
 
     def __iter__(self) -> Iterator[DepthSample]:
+        query = self._query
+        stop = None if query.limit is None else query.skip + query.limit
         with Rosbag2Reader(self._path) as bag:
-            yield from read_samples(bag, self.topics, self._query.truth, self._query.options, self._query.limit)
+            samples = read_samples(bag, self.topics, query.truth, query.options, stop)
+            yield from islice(samples, query.skip, stop)
 
 
 def read_samples(

@@ -23,7 +23,8 @@ _PATTERNS = ("beams", "random", "grid", "tof", "single")
 _PATTERN_KEYS = (*_PATTERNS, "seed", "hold_out")
 _BAG_KEYS = (
     *("camera", "image", "camera_info", "rectified", "points", "points_info", "point_time", "odom"),
-    *("T_camera_lidar", "T_base_camera", "truth", "gt_points", "truth_npz", "right", "truth_scale", "labels", "limit"),
+    *("T_camera_lidar", "T_base_camera", "truth", "gt_points", "truth_npz", "right", "truth_scale", "labels"),
+    *("limit", "skip"),
 )
 # Format -> its keys.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -130,7 +131,8 @@ def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
         T_base_camera=places.get("T_base_camera"),
         time_field=options.get("point_time"),
     )
-    return BagQuery(names, choice, feed, whole(options["limit"], "limit") if "limit" in options else None)
+    limit = whole(options["limit"], "limit") if "limit" in options else None
+    return BagQuery(names, choice, feed, limit, whole(options.get("skip", "0"), "skip"))
 
 
 def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawReader:

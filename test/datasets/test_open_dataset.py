@@ -54,6 +54,10 @@ def test_a_bag_is_opened_by_its_url(bag):
     np.testing.assert_allclose(first.truth_depth_m, 10.0, rtol=1e-5)
     limited = open_dataset(f"bag:{bag}?points={POINTS_TOPIC}&gt_points={TRUTH_TOPIC}&limit=2")
     assert operator.length_hint(limited) == len(list(limited)) == 2
+    rest = open_dataset(f"bag:{bag}?points={POINTS_TOPIC}&gt_points={TRUTH_TOPIC}&skip=3&limit=2")
+    assert operator.length_hint(rest) == 1
+    assert [sample.stamp_ns for sample in rest] == [sample.stamp_ns for sample in samples][3:]
+    assert not list(open_dataset(f"bag:{bag}?points={POINTS_TOPIC}&gt_points={TRUTH_TOPIC}&limit=0"))
 
 
 def test_topics_that_are_not_in_the_bag_are_named(bag):
