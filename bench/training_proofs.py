@@ -41,26 +41,28 @@ TRUTH = "?gt_points=/truth/depth"
 BEAMS = (64, 16, 8, 4, 2)
 STREET_SEEDS = (11, 12, 13, 21)
 CAMERA_HEIGHT_M = 1.55  # of the simulated robot
-STEPS = {"a": 2400, "b": 800, "c": 600, "d": 1000, "e": 1800}  # as far as two cores come in two hours
+STEPS = {"a": 2400, "b": 800, "c": 400, "d": 700, "e": 1200}  # as far as two cores come in two hours
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: `steps` is relative to those of its experiment, for runs of equal cost."""
+    """One training: `steps` is relative to those of its experiment, for runs of equal cost; `start`, a run to go on from."""
 
     experiment: str
     name: str
     recipe: str
     overrides: tuple[str, ...] = ()
     steps: float = 1.0
+    start: str = ""
 
 
 def runs() -> list[Run]:
-    """All of them, the quickest to read first. What e has to be compared with is the run without velocity of a."""
+    """All of them, the quickest to read first. Those of e go on from the run without velocity of a."""
     found = [
         Run("a", "without_velocity", "self_supervised"),
         Run("a", "with_velocity", "velocity"),
-        Run("e", "camera_height", "camera_height", (f"video.camera_height_m={CAMERA_HEIGHT_M}",)),
+        Run("e", "camera_height", "camera_height", (f"video.camera_height_m={CAMERA_HEIGHT_M}",), start="a/without_velocity"),
+        Run("e", "without_camera_height", "camera_height", ("video.camera_height=0",), start="a/without_velocity"),
         Run("d", "single_stream", "velocity"),
         Run("d", "two_stream", "velocity", ("pose.source=two_stream",)),
         Run("d", "two_stream_sparsified", "velocity", ("pose.source=two_stream", "pose.sparsify=0.5")),
@@ -108,6 +110,7 @@ def train(run: Run, seed: int, bags: Sequence[Path], args: argparse.Namespace) -
         f"threads={args.threads}",
         f"precision={args.precision}",
         f"validate_steps={args.validate_steps}",
+        *([f"init={args.out / f'{run.start}_seed{seed}' / 'last.ckpt'}"] if run.start else []),
         *run.overrides,
         *args.set,
     ]
