@@ -40,13 +40,14 @@ ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "?gt_points=/truth/depth"
 BEAMS = (64, 16, 8, 4, 2)
 STREET_SEEDS = (11, 12, 13, 21)
+SHAPE = "a/without_velocity"
 CAMERA_HEIGHT_M = 1.55  # of the simulated robot
 STEPS = {"a": 2400, "b": 800, "c": 400, "d": 700, "e": 1200}  # as far as two cores come in two hours
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: `steps` is relative to those of its experiment, for runs of equal cost; `start`, a run to go on from."""
+    """One training. `steps` is relative to those of its experiment, for runs of equal cost; `start` a run to go on from."""
 
     experiment: str
     name: str
@@ -61,8 +62,8 @@ def runs() -> list[Run]:
     found = [
         Run("a", "without_velocity", "self_supervised"),
         Run("a", "with_velocity", "velocity"),
-        Run("e", "camera_height", "camera_height", (f"video.camera_height_m={CAMERA_HEIGHT_M}",), start="a/without_velocity"),
-        Run("e", "without_camera_height", "camera_height", ("video.camera_height=0",), start="a/without_velocity"),
+        Run("e", "camera_height", "camera_height", (f"video.camera_height_m={CAMERA_HEIGHT_M}",), start=SHAPE),
+        Run("e", "without_camera_height", "camera_height", ("video.camera_height=0",), start=SHAPE),
         Run("d", "single_stream", "velocity"),
         Run("d", "two_stream", "velocity", ("pose.source=two_stream",)),
         Run("d", "two_stream_sparsified", "velocity", ("pose.source=two_stream", "pose.sparsify=0.5")),
