@@ -47,7 +47,7 @@ STEPS = {"a": 2400, "b": 800, "c": 400, "d": 700, "e": 1200}  # as far as two co
 
 @dataclass(frozen=True)
 class Run:
-    """One training. `steps` is relative to those of its experiment, for runs of equal cost; `start` a run to go on from."""
+    """One training: `steps` relative to those of its experiment (for equal cost), `start` a run to go on from."""
 
     experiment: str
     name: str
