@@ -8,16 +8,19 @@ direction up: rough, but it never falls silent. The objective is |log(h / h_real
 
 What is wrong with a depth whose ground lies at another height is its unit, not its shape. So the gradient does not go
 through the ground's pixels, which could bend until no ground is left. It goes to the length of the motions that images
-were warped with: sign(log(h / h_real)) by log |t|. Depth follows through view synthesis, pixel by pixel as far as the
+were warped with, by log |t|. Depth follows through view synthesis, pixel by pixel as far as the
 images hold it, just as with supervision by velocity. A push on depth itself, even the same for every pixel, ran away
 with those that no image holds: shape was lost (docs/training.md).
+
+All images of a batch share one push, the mean of theirs, each proportional to its error and limited: a network has one
+unit, and what a single image says of it is spoiled by whatever stands on its road.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.objectives.projection import known_depth, ray_map
@@ -25,6 +28,7 @@ from mono_depth_ros.objectives.projection import known_depth, ray_map
 # Width of the weights in log distance, fit after fit: wide enough for a first plane that is a bit tilted, narrow
 # enough at the end that a kerb does not raise a road.
 _WIDTHS = (0.4, 0.2, 0.1, 0.05, 0.05, 0.05)
+_FULL_PUSH = 0.3  # |log(h / h_real)| from which the push does not grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class CameraHeight:
     """What the ground says.
 
     Args:
-        loss: float [B], |log(height / real)|; 0 where either is unknown.
+        loss: float [B], |log(height / real)|, 0 where either is unknown; its gradient is the push that all share.
         height_m: float [B], height of the camera over the ground in the predicted depth, no gradient; NaN unknown.
         up_camera: float [B, 3], normal of the ground in the camera's frame; the prior where no plane was found.
         ground: bool [B, 1, H, W], pixels that lie on the plane; none where none was found.
@@ -191,6 +195,14 @@ def _scale_handle(depth_m: Tensor, known: Tensor, translations: Tensor | None, l
     return factor - factor.detach()
 
 
+def _common_push(error: Tensor, scored: Tensor) -> Tensor:
+    """Mean of the limited errors of all scored images, over all processes of a DDP run: a scalar in -1..1."""
+    total = torch.stack([(error / _FULL_PUSH).clamp(-1.0, 1.0).sum(), scored.sum().to(error)])
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(total)
+    return total[0] / total[1].clamp_min(1.0)
+
+
 def camera_height_loss(
     depth_m: Tensor,
     K: Tensor,
@@ -236,9 +248,10 @@ def camera_height_loss(
         real = real_height_m.to(log_height)
         scored = found & torch.isfinite(real) & (real > 0)
         error = log_height - torch.log(torch.where(scored, real, torch.ones_like(real)))
-    loss = (error + _scale_handle(depth, known, translations, log_height)).abs()
+        error = torch.where(scored, error, torch.zeros_like(error))
+        push = _common_push(error, scored)
     return CameraHeight(
-        loss=torch.where(scored, loss, torch.zeros_like(loss)),
+        loss=error.abs() + push * _scale_handle(depth, known, translations, log_height),
         height_m=torch.where(found, log_height.exp(), torch.nan),
         up_camera=torch.where(plane[:, None], -down, prior),
         ground=ground,

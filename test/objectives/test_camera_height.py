@@ -83,6 +83,15 @@ def test_descent_lengthens_motion_and_bends_nothing(pair, factor) -> None:
     assert log_length.grad[0].tolist() == pytest.approx([sign / 2, sign / 2])
 
 
+def test_all_images_share_one_push_and_one_wrong_height_does_not_turn_it() -> None:
+    depth = torch.cat([_plane(0.3), _plane(0.4), _plane(4.0)]).requires_grad_()
+    found = _height(depth, translations=(translations := torch.ones((3, 1, 3), requires_grad=True)))
+    found.loss.sum().backward()
+    slopes = (translations.grad * translations).sum((1, 2))
+    assert torch.allclose(slopes, slopes[:1].expand(3))
+    assert slopes[0].item() == pytest.approx(-1 / 3, abs=1e-3)  # two want longer motions, one shorter
+
+
 def test_a_camera_that_stands_has_no_scale_and_unknown_depth_takes_no_part() -> None:
     depth = _plane(3.0).requires_grad_()
     translations = torch.tensor([[[0.0, 0.0, 0.0], [0.003, 0.0, 0.0], [0.4, 0.0, 0.0]]], requires_grad=True)
