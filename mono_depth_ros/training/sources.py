@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticDataset, cache_folder
+from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, SyntheticDataset, cache_folder
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.networks.packnet_san import PackNetSan
 from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at, with_kept_points
@@ -50,8 +50,15 @@ def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSou
         batch=_batches(config, lambda positions: batch_at(images, recipe, positions)),
         validate=lambda network: validate(network, held_out, config, fx_px),
         trained_fx_px=fx_px,
-        description=f"{len(images)} rendered images (streets, chaos), cache {config.rendered.fingerprint()}",
+        description=f"{len(images)} rendered images ({_kinds(config.rendered)}), cache {config.rendered.fingerprint()}",
     )
+
+
+def _kinds(rendered: SyntheticConfig) -> str:
+    """Which worlds, in words."""
+    streets = 1.0 - rendered.chaos_share - rendered.indoor_share
+    shares = {"streets": streets, "buildings": rendered.indoor_share, "without layout": rendered.chaos_share}
+    return ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares.items() if share > 0)
 
 
 def rendered_cache_source(config: TrainConfig, data_root: Path) -> Source:
