@@ -42,7 +42,7 @@ BEAMS = (64, 16, 8, 4, 2)
 STREET_SEEDS = (11, 12, 13, 21)
 SHAPE = "a/without_velocity"
 CAMERA_HEIGHT_M = 1.55  # of the simulated robot
-STEPS = {"a": 2400, "b": 800, "c": 400, "d": 700, "e": 1200}  # as far as two cores come in two hours
+STEPS = {"a": 2400, "b": 800, "c": 400, "d": 700, "e": 2400}  # as far as two cores come in two hours
 
 
 @dataclass(frozen=True)
