@@ -194,7 +194,10 @@ def draw(results: Sequence[dict[str, Any]], out: Path) -> list[Path]:
         alone = [r["scores"]["abs_rel_scaled"] for r in beams if r["name"] == "no_points"]
         if alone:
             axis.axhline(float(np.mean(alone)), color="0.5", linestyle=":", label="no points, scaled by truth")
-        axis.set(xlabel="beams", ylabel="AbsRel, metric", xscale="log", xticks=BEAMS, xticklabels=BEAMS)
+        axis.set_xscale("log")
+        axis.set_xticks(BEAMS, labels=[str(count) for count in BEAMS])
+        axis.set_xticks([], minor=True)
+        axis.set(xlabel="beams", ylabel="AbsRel, metric")
         axis.set_ylim(bottom=0.0)
         axis.legend(frameon=False, fontsize=8)
         drawn.append(_saved(figure, out / "training_b.png"))
