@@ -65,6 +65,7 @@ def runs() -> list[Run]:
         Run("e", "camera_height", "camera_height", (f"video.camera_height_m={CAMERA_HEIGHT_M}",), start=SHAPE),
         Run("e", "without_camera_height", "camera_height", ("video.camera_height=0",), start=SHAPE),
         Run("d", "single_stream", "velocity"),
+        Run("d", "pair", "velocity", ("pose.source=pair",)),
         Run("d", "two_stream", "velocity", ("pose.source=two_stream",)),
         Run("d", "two_stream_sparsified", "velocity", ("pose.source=two_stream", "pose.sparsify=0.5")),
     ]  # fmt: skip
