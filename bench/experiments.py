@@ -39,7 +39,8 @@ RECIPE = "config/train/street.yaml"
 SMALL = (
     "rendered.width_px=192", "rendered.height_px=64", "trained_fx_px=111", "rendered.train_images=2400",
     "rendered.val_images=80", "validate_images=80", "network.widths=[16, 16, 24, 32, 48, 64]", "render_workers=1",
-    "network.prior=false", "network.sparse_encoding=inverse", "network.norm_groups=1",  # whatever the recipe has
+    # whatever the recipe has
+    "network.prior=false", "network.image_input=rgb", "network.sparse_encoding=inverse", "network.norm_groups=1",
 )  # fmt: skip
 STREET_SEEDS = (901, 903, 904, 905, 907, 908)  # of rendered streets to score on; training draws seeds of 62 bits
 BASELINE = "baseline"

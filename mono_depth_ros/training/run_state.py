@@ -92,7 +92,8 @@ class RunState:
 def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
-    A prior that the recipe asks for is added to a network that has none yet.
+    A prior that the recipe asks for is added to a network that has none yet, and local contrast takes the place of colours
+    where it asks for that: the first convolutions then have to learn anew.
 
     Raises:
         ConfigError: there is nothing to learn from, or the checkpoint's network cannot do what `modes` asks.
@@ -110,6 +111,8 @@ def initialised(config: TrainConfig) -> TrainConfig:
         raise ConfigError(f"modes: expected prediction, as {config.init} has no sparse branch, got {config.modes!r}")
     if config.network.prior and network.sparse:
         network = replace(network, prior=True)  # its features start at zero: nothing is lost
+    if config.network.image_input != "rgb":
+        network = replace(network, image_input=config.network.image_input)
     fx_px = checkpoint.metadata.trained_fx_px
     if fx_px is not None:
         fx_px *= config.width_px / checkpoint.metadata.width_px

@@ -148,6 +148,8 @@ def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, p
     assert not keeps_statistics(replace(config, init=""), 0.0)
     with_prior = initialised(replace(config, network=replace(config.network, prior=True)))
     assert with_prior.network == replace(network.config, prior=True)
+    contrast = replace(config, network=replace(config.network, image_input="local_contrast"))
+    assert initialised(contrast).network == replace(network.config, image_input="local_contrast")
     started = new_models(with_prior)[0].depth.eval()
     np.testing.assert_allclose(torch_depth(started, arrays), given, rtol=1e-4)
 
