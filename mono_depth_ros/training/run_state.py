@@ -92,7 +92,7 @@ class RunState:
 def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
-    A prior that the recipe asks for is added to a network that has none yet, and local contrast takes the place of colours
+    A prior that the recipe asks for is added to a network that has none yet; local contrast takes the place of colours
     where it asks for that: the first convolutions then have to learn anew.
 
     Raises:
