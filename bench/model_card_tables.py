@@ -51,7 +51,7 @@ def targets(results: Results) -> str:
     ):
         found = results[run]
         rows.append(_target(what, str(found["images"]), found["scores"], "completion", abs_rel, rmse))
-    return _table("AbsRel / RMSE m | images | target | what we reach | met | nearest | classical", rows)
+    return _table("AbsRel / RMSE m | images | goal | reached | met | nearest | classical", rows)
 
 
 def _target(
