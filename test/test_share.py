@@ -10,11 +10,13 @@ from mono_depth_ros.share import model_path
 
 
 def test_a_drive_of_the_same_name_does_not_hide_a_shipped_model(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shipped = model_path("street")  # in the source tree, or installed
     monkeypatch.chdir(tmp_path)
     (tmp_path / "street").mkdir()
-    assert model_path("street") == repository / "models" / "street"
+    assert model_path("street") == shipped
+    assert (shipped / "model.onnx").is_file()
 
 
 def test_a_model_in_the_current_folder_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
