@@ -79,7 +79,7 @@ class BagSamples:
         query = self._query
         stop = None if query.limit is None else query.skip + query.limit
         with Rosbag2Reader(self._path) as bag:
-            samples = read_samples(bag, self.topics, query.truth, query.options, stop)
+            samples = read_samples(bag, self.topics, query.truth, query.options)
             yield from islice(samples, query.skip, stop)
 
 
@@ -88,7 +88,6 @@ def read_samples(
     topics: BagTopics,
     truth: TruthChoice = _NO_TRUTH,
     options: FeedOptions = _RECTIFIED,
-    limit: int | None = None,
 ) -> Iterator[DepthSample]:
     """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
 
@@ -100,25 +99,15 @@ def read_samples(
         topics: of the camera; without `topics.points`, samples have no points.
         truth: where it comes from; without any, samples have none.
         options: extrinsics and the like.
-        limit: at most this many samples.
 
     Raises:
         ConfigError: a truth that cannot be scaled.
         DataError, FrameError: a topic or transform is missing, or the bag is broken.
     """
     reading = _Reading(bag, topics, truth, options)
-    given = 0
     for message in bag.messages(reading.topics(), last_topic=topics.image):
-        for sample in reading.put(message):
-            yield sample
-            given += 1
-            if given == limit:
-                return
-    for sample in reading.rest():
-        yield sample
-        given += 1
-        if given == limit:
-            return
+        yield from reading.put(message)
+    yield from reading.rest()
 
 
 class _Reading:
