@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered training images: which worlds they show, and what their cache is called."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mono_depth_ros.datasets import synthetic_dataset
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, world_images
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.synthetic.random_camera import CameraRanges
 
 SMALL = {"width_px": 64, "height_px": 48, "images_per_world": 2, "shard_images": 2, "samples": 1}
 
@@ -57,3 +60,18 @@ def test_another_version_of_the_worlds_has_another_cache(monkeypatch) -> None:  
 def test_shares_beyond_one_are_refused() -> None:
     with pytest.raises(ConfigError, match="indoor_share: expected"):
         SyntheticConfig(chaos_share=0.6, indoor_share=0.5)
+
+
+def _fields_of_view_deg(config: SyntheticConfig) -> list[float]:
+    cameras = [image.camera for image in world_images(config, 0, 0)]
+    return [float(np.rad2deg(2 * np.arctan(0.5 * camera.width_px / camera.fx_px))) for camera in cameras]
+
+
+def test_streets_are_seen_from_where_cars_carry_cameras_as_often_as_asked_for_and_chaos_never() -> None:
+    driver = CameraRanges(fov_deg=(30.0, 30.0))  # narrower than any other camera
+    of_driver = SyntheticConfig(chaos_share=0.0, driver_share=1.0, driver_camera=driver, **SMALL)
+    assert _fields_of_view_deg(of_driver) == pytest.approx([30.0, 30.0])
+    assert min(_fields_of_view_deg(replace(of_driver, driver_share=0.0))) > 44.0
+    assert min(_fields_of_view_deg(replace(of_driver, chaos_share=1.0))) > 44.0
+    with pytest.raises(ConfigError, match="driver_share: expected 0..1, got 1.5"):
+        SyntheticConfig(driver_share=1.5)
