@@ -73,5 +73,5 @@ def test_streets_are_seen_from_where_cars_carry_cameras_as_often_as_asked_for_an
     assert _fields_of_view_deg(of_driver) == pytest.approx([30.0, 30.0])
     assert min(_fields_of_view_deg(replace(of_driver, driver_share=0.0))) > 44.0
     assert min(_fields_of_view_deg(replace(of_driver, chaos_share=1.0))) > 44.0
-    with pytest.raises(ConfigError, match="driver_share: expected 0..1, got 1.5"):
+    with pytest.raises(ConfigError, match=r"driver_share: expected 0\.\.1, got 1\.5"):
         SyntheticConfig(driver_share=1.5)
