@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an exported graph with ONNX Runtime, and holds it to its contract."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mono_depth_ros.inference.image_graph import ImageGraph
 
 MAX_MODEL_BYTES = 2 << 30
+PRECISIONS = ("float32", "bfloat16")
+OPENVINO = "OpenVINOExecutionProvider"
 _INPUTS = {"rgb": ("tensor(uint8)", 4), "points_bvu": ("tensor(int64)", 2), "points_depth_m": ("tensor(float)", 1)}
 
 
@@ -27,11 +30,14 @@ class OnnxEngine:
         providers: execution providers of ONNX Runtime, the preferred first; those that this build of ONNX Runtime
             lacks are passed over, and ``provider_note`` says so.
         intra_op_threads: threads within one operator; 0 lets ONNX Runtime choose (one per physical core).
+        precision: one of PRECISIONS. "bfloat16" lets OpenVINO compute with eight bits of mantissa where the CPU
+            can, which is up to twice as fast; other providers compute in float32, and ``provider_note`` says so.
 
     Attributes:
         contract: what model.json says.
         provider: the execution provider that really runs.
-        provider_note: empty, or why it is not the first one asked for.
+        provider_note: empty, or what is not as it was asked for.
+        precision: with which it computes.
 
     Raises:
         ModelContractError: if the files are missing, damaged, or do not match each other.
@@ -43,14 +49,19 @@ class OnnxEngine:
         model_dir: Path,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         intra_op_threads: int = 0,
+        precision: str = PRECISIONS[0],
     ) -> None:
         self.contract: ModelContract = load_contract(model_dir)
         path = model_dir / MODEL_FILE
         content = read_checked(path, self.contract.onnx_sha256)
-        session = open_session(content, path, providers, intra_op_threads)
+        session = open_session(content, path, providers, intra_op_threads, precision)
         self._graph = _graph_of_kind(session, self.contract, path)
         self.provider: str = session.get_providers()[0]
-        self.provider_note = "" if self.provider == providers[0] else f"asked for {providers[0]}, runs {self.provider}"
+        notes = [] if self.provider == providers[0] else [f"asked for {providers[0]}, runs {self.provider}"]
+        self.precision = precision if self.provider == OPENVINO else PRECISIONS[0]
+        if self.precision != precision:
+            notes.append(f"asked for {precision}, which needs {OPENVINO}; computes in {self.precision}")
+        self.provider_note = "; ".join(notes)
 
     def infer(
         self,
@@ -241,16 +252,35 @@ def _available(providers: Sequence[str]) -> list[str]:
     return usable
 
 
-def open_session(content: bytes, path: Path, providers: Sequence[str], intra_op_threads: int = 0) -> Any:
+def provider_options(provider: str, precision: str) -> dict[str, str]:
+    """What to tell an execution provider about the arithmetic; nothing to most.
+
+    Raises:
+        ConfigError: if there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if provider == OPENVINO and precision == "bfloat16":
+        return {"load_config": json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}})}
+    return {}
+
+
+def open_session(
+    content: bytes,
+    path: Path,
+    providers: Sequence[str],
+    intra_op_threads: int = 0,
+    precision: str = PRECISIONS[0],
+) -> Any:
     """Opens a graph from memory: one that refers to other files on this machine cannot be opened so.
 
     Raises:
         ModelContractError: if ONNX Runtime cannot.
-        ConfigError: if none of the providers exists here.
+        ConfigError: if none of the providers exists here, or there is no such precision.
     """
     import onnxruntime
 
-    usable = _available(providers)
+    usable = [(name, provider_options(name, precision)) for name in _available(providers)]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     options.log_severity_level = 3

@@ -23,6 +23,7 @@ __all__ = ["PACKNET01", "PACKNET_SAN01", "PackNetSan", "PackNetSanConfig", "Spar
 
 STRIDE = 32  # height and width must be multiples of it: five packings halve them
 IMAGE_INPUTS = ("rgb", "local_contrast")
+PACKING_BORDERS = ("zeros", "continued")
 CONTRAST_WINDOW_PX = 15
 
 
@@ -47,6 +48,8 @@ class PackNetSanConfig:
         sparse_encoding: "depth" (metres, the original), "inverse" or "log"; see SparseBranch.
         prior: whether the points, filled to a dense map, are given to the network beside the sparse branch (not in the
             original); see DensePrior.
+        packing_border: what the second convolution of a packing finds beyond the border: "zeros" (the original), or
+            what the first one says there ("continued"); then both are one convolution, and are exported as one.
         image_input: "rgb" as it is (the original), or "local_contrast": every channel relative to mean and deviation of
             its surroundings, which leaves edges and texture and takes light and exposure away.
     """
@@ -66,6 +69,7 @@ class PackNetSanConfig:
     sparse_hidden_factor: int = 2
     sparse_encoding: str = "depth"
     prior: bool = False
+    packing_border: str = "zeros"
     image_input: str = "rgb"
 
     def __post_init__(self) -> None:
@@ -91,7 +95,11 @@ class PackNetSanConfig:
             problems.append(f"dropout: expected a probability below 1, got {self.dropout}")
         if not self.min_depth_m > 0.0:
             problems.append(f"min_depth_m: expected metres > 0, got {self.min_depth_m}")
-        for name, known in (("sparse_encoding", tuple(ENCODED_CHANNELS)), ("image_input", IMAGE_INPUTS)):
+        for name, known in (
+            ("sparse_encoding", tuple(ENCODED_CHANNELS)),
+            ("packing_border", PACKING_BORDERS),
+            ("image_input", IMAGE_INPUTS),
+        ):
             if getattr(self, name) not in known:
                 problems.append(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
         if self.prior and not self.sparse:
@@ -119,11 +127,13 @@ PACKNET01 = replace(PACKNET_SAN01, widths=(64, 64, 64, 128, 256, 512), packing_f
 
 
 class ConvNormElu(nn.Module):
-    """Convolution that keeps the size, GroupNorm, ELU."""
+    """Convolution that keeps the size (or, without padding, takes the border away), GroupNorm, ELU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, config: PackNetSanConfig) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, config: PackNetSanConfig, padded: bool = True
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2 if padded else 0)
         self.norm = nn.GroupNorm(math.gcd(config.norm_groups, out_channels), out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,9 +166,11 @@ class ChannelConv3d(nn.Module):
     backwards.
     """
 
-    def __init__(self, channels: int, features: int) -> None:
+    def __init__(self, channels: int, features: int, margin: int = 0) -> None:
+        """`margin` is how many pixels beyond the image the output reaches."""
         super().__init__()
         self.channels = channels
+        self.padding = 1 + margin
         self.block = math.gcd(channels, 16)
         self.weight = nn.Parameter(torch.empty(features, 3, 3, 3))
         self.bias = nn.Parameter(torch.zeros(features))
@@ -169,7 +181,7 @@ class ChannelConv3d(nn.Module):
         self.register_buffer("bands", bands.flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, D, H, W] (nn.Conv3d would give [B, D, C, H, W])."""
+        """[B, C, H, W] -> [B, C, D, H + 2 margin, W + 2 margin] (nn.Conv3d would give [B, D, C, ...])."""
         block, features = self.block, self.bias.numel()
         with_none = functional.pad(self.weight, (0, 0, 0, 0, 0, 1)).transpose(0, 1)  # [4, D, 3, 3]
         banded = with_none.index_select(0, self.bands).unflatten(0, (block, block + 2)).transpose(1, 2)
@@ -179,7 +191,7 @@ class ChannelConv3d(nn.Module):
             torch.stack(blocks, dim=1).flatten(0, 1),  # [B * C / block, block + 2, H, W]
             banded.reshape(block * features, block + 2, 3, 3),
             self.bias.repeat(block),
-            padding=1,
+            padding=self.padding,
         )
         return volume.unflatten(1, (block, features)).unflatten(0, (-1, self.channels // block)).flatten(1, 2)
 
@@ -189,8 +201,9 @@ class Packing(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, config: PackNetSanConfig) -> None:
         super().__init__()
-        self.conv3d = ChannelConv3d(4 * channels, config.packing_features)
-        self.conv = ConvNormElu(4 * channels * config.packing_features, channels, kernel_size, config)
+        zeros = config.packing_border == "zeros"
+        self.conv3d = ChannelConv3d(4 * channels, config.packing_features, margin=0 if zeros else kernel_size // 2)
+        self.conv = ConvNormElu(4 * channels * config.packing_features, channels, kernel_size, config, padded=zeros)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H/2, W/2]."""

@@ -72,7 +72,7 @@ class DepthNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         """Reads the parameters, opens the model, advertises the outputs."""
         config = self._settings.config()
         self.get_logger().info(f"opening model {config.model!r} on {', '.join(config.providers)}")
-        engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads)
+        engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads, config.precision)
         engine.warm_up()
         self.get_logger().info(f"model {engine.contract.name!r} runs on {engine.provider} {engine.provider_note}")
         pose = open_pose_model(config, engine)

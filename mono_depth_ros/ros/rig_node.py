@@ -81,7 +81,7 @@ class RigNode(LifecycleNode):  # type: ignore[misc]  # rclpy has no types
         """Reads the parameters, opens the model once, advertises the outputs of every camera."""
         config, rig = self._settings.config(), read_rig_config(self._read)
         self.get_logger().info(f"opening model {config.model!r} for {', '.join(rig.cameras)}")
-        engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads)
+        engine = OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads, config.precision)
         engine.warm_up()
         self.get_logger().info(f"model {engine.contract.name!r} runs on {engine.provider} {engine.provider_note}")
         pose = open_pose_model(config, engine)

@@ -6,7 +6,6 @@ with and without points, and compared with torch. A model that differs is not wr
 """
 
 import io
-import math
 import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,6 +23,7 @@ from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata, NetworkState, cpu_weights
+from mono_depth_ros.training.joined_packing import with_joined_packings
 from mono_depth_ros.training.two_step_norm import with_two_step_norms
 from mono_depth_ros.training.whole_folder import whole_folder
 
@@ -116,7 +116,7 @@ def export_model(
     network = checkpoint.depth_network()
     if weights == "fp16":
         round_weights_to_half(network)
-    content = build_onnx(DialGraph(with_two_step_norms(network)).eval(), height, width)
+    content = build_onnx(DialGraph(with_two_step_norms(with_joined_packings(network))).eval(), height, width)
     if weights == "fp16":
         content = store_weights_as_half(content)
 
@@ -138,6 +138,7 @@ def build_onnx(graph: DialGraph, height: int, width: int) -> bytes:
     """Serialized ONNX graph with dynamic batch size and number of points."""
     rgb, points_bvu, points_depth_m = example_input(np.random.default_rng(0), (2, height, width), 50)
     stream = io.BytesIO()
+    graph.training = True  # the wrapper alone: its parts compute as in use
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # height and width are fixed on purpose; the tracer warns about each use
         torch.onnx.export(
@@ -146,6 +147,11 @@ def build_onnx(graph: DialGraph, height: int, width: int) -> bytes:
             stream,
             dynamo=False,
             opset_version=OPSET,
+            # Every weight keeps its name and place, so that a model can be trained on from its graph: nothing is
+            # folded (a run time does that as it loads the graph), and weights of equal values stay separate, which the
+            # exporter grants to what it takes for a network in training.
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
             input_names=["rgb", "points_bvu", "points_depth_m"],
             output_names=["depth_m"],
             dynamic_axes={"rgb": {0: "B"}, "points_bvu": {0: "N"}, "points_depth_m": {0: "N"}, "depth_m": {0: "B"}},
@@ -248,12 +254,11 @@ def contract_of(
 def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
     """An exported model as a checkpoint to train on from: the weights in its graph, without a pose network.
 
-    The export folds the sparse branch's normalisation, and its fusion weights, into nameless constants; they come back
-    as a normalisation with mean 0 and variance 1, which computes the same. What was read is run against the file. Only
-    networks with norm_groups 1 can be read back: of others the exporter folds more.
+    Running statistics of the sparse branch come with them. What was read is run against the file.
 
     Raises:
-        ModelContractError: the model cannot be read, is not a PackNetSan, or does not compute what its graph does.
+        ModelContractError: the model cannot be read, is not a PackNetSan, lacks a weight, or does not compute what its
+            graph does.
     """
     engine = OnnxEngine(Path(model_dir))
     contract = engine.contract
@@ -261,13 +266,17 @@ def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
     if contract.network.get("class") != "PackNetSan":
         raise ModelContractError(f"{model_dir}: expected a PackNetSan to train on from, got {contract.network}")
     network = PackNetSan(PackNetSanConfig.from_dict(described))
-    named, nameless = _graph_constants(Path(model_dir) / MODEL_FILE)
+    weights = _weights_of_graph(Path(model_dir) / MODEL_FILE)
+    wanted = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    missing = [name for name in wanted if name not in weights]
+    if missing:
+        raise ModelContractError(
+            f"{model_dir}: expected every weight under its name, {len(missing)} are missing ({missing[0]}, ...); "
+            "another version exported it: start from its checkpoint, or export that again"
+        )
     with torch.no_grad():
-        for name, value in network.state_dict(keep_vars=True).items():
-            if name in named:
-                value.copy_(torch.from_numpy(named[name]).reshape(value.shape))
-        if network.config.sparse:
-            _unfold_sparse_constants(network, nameless, str(model_dir))
+        for name, value in wanted.items():
+            value.copy_(torch.from_numpy(weights[name]).reshape(value.shape))
     network.eval()
     wrong = [case for case in compare_with_torch(DialGraph(network), engine) if not case.passed]
     if wrong:
@@ -280,40 +289,17 @@ def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
     return Checkpoint(metadata, NetworkState(network.config.to_dict(), cpu_weights(network)), None, {})
 
 
-def _graph_constants(
-    path: Path,
-) -> tuple[dict[str, npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]:
-    """Float constants of a graph: those with a name of the network, and the others in their order."""
+def _weights_of_graph(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """The float constants of a graph by their names in the network."""
     import onnx
     from onnx import numpy_helper
 
-    named, nameless = {}, []
+    found = {}
     for initializer in onnx.load(path).graph.initializer:
         values = numpy_helper.to_array(initializer)
-        if not np.issubdtype(values.dtype, np.floating):
-            continue
-        name = initializer.name.removesuffix(".half")
-        if name.startswith("network."):
-            named[name.removeprefix("network.")] = values.astype(np.float32)
-        else:
-            nameless.append(values.astype(np.float32))
-    return named, nameless
-
-
-def _unfold_sparse_constants(network: PackNetSan, constants: list[npt.NDArray[np.float32]], name: str) -> None:
-    """Put factor and shift of every normalisation, then weight and bias of the fusion, back where they came from."""
-    levels = network.sparse_branch.levels
-    norms = [norm.norm for level in levels for norm in (level.expand_norm, level.hidden_norm, level.final_norm)]
-    shapes = [(norm.num_features,) for norm in norms for _ in range(2)] + [()] * (2 * len(levels))
-    if [values.shape for values in constants] != shapes:
-        raise ModelContractError(f"{name}: its graph is not laid out as expected; start from its checkpoint instead")
-    tensors = [torch.from_numpy(values) for values in constants]
-    for norm, factor, shift in zip(norms, tensors[0::2], tensors[1::2], strict=False):
-        norm.weight.copy_(factor * math.sqrt(1.0 + norm.eps))
-        norm.bias.copy_(shift)
-    fusion = tensors[2 * len(norms) :]
-    network.fusion_weight.copy_(torch.stack(fusion[0::2]))
-    network.fusion_bias.copy_(torch.stack(fusion[1::2]))
+        if np.issubdtype(values.dtype, np.floating) and initializer.name.startswith("network."):
+            found[initializer.name.removeprefix("network.").removesuffix(".half")] = values.astype(np.float32)
+    return found
 
 
 def example_input(

@@ -92,8 +92,8 @@ class RunState:
 def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
-    A prior that the recipe asks for is added to a network that has none yet; local contrast takes the place of colours
-    where it asks for that: the first convolutions then have to learn anew.
+    A prior that the recipe asks for is added to a network that has none yet, and packings go on beyond the border where
+    it asks for that; local contrast takes the place of colours: the first convolutions then have to learn anew.
 
     Raises:
         ConfigError: there is nothing to learn from, or the checkpoint's network cannot do what `modes` asks.
@@ -113,6 +113,8 @@ def initialised(config: TrainConfig) -> TrainConfig:
         network = replace(network, prior=True)  # its features start at zero: nothing is lost
     if config.network.image_input != "rgb":
         network = replace(network, image_input=config.network.image_input)
+    if config.network.packing_border != "zeros":
+        network = replace(network, packing_border=config.network.packing_border)
     fx_px = checkpoint.metadata.trained_fx_px
     if fx_px is not None:
         fx_px *= config.width_px / checkpoint.metadata.width_px
@@ -131,7 +133,7 @@ def start_checkpoint(init: str) -> Checkpoint:
 def keeps_statistics(config: TrainConfig, share: float) -> bool:
     """Whether the sparse branch's running statistics stay as they are when `share` of the run is done.
 
-    Those of an exported model are folded into its weights: they must not move on their own.
+    Those of an exported model may be folded into its weights: they must not move on their own.
     """
     folded = bool(config.init) and Path(config.init).is_dir()
     return config.network.sparse and (folded or share >= config.optimiser.freeze_norm_at)

@@ -7,7 +7,7 @@ import pytest
 from dial_model import HEIGHT_PX, WIDTH_PX, build_graph, write_model
 
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
-from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.inference.engine import OnnxEngine, provider_options
 
 RGB = np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)
 NO_POINTS = (np.zeros((0, 3), np.int64), np.zeros(0, np.float32))
@@ -25,6 +25,16 @@ def test_a_provider_that_is_not_here_is_passed_over_and_told(tmp_path):
     engine = OnnxEngine(write_model(tmp_path), providers=("NoSuchProvider", "CPUExecutionProvider"))
     assert engine.provider == "CPUExecutionProvider"
     assert "NoSuchProvider" in engine.provider_note
+
+
+def test_less_precision_is_for_openvino_and_elsewhere_told(tmp_path):
+    engine = OnnxEngine(write_model(tmp_path), precision="bfloat16")
+    assert engine.precision == "float32"
+    assert "OpenVINOExecutionProvider" in engine.provider_note
+    assert "bf16" in provider_options("OpenVINOExecutionProvider", "bfloat16")["load_config"]
+    assert provider_options("OpenVINOExecutionProvider", "float32") == {}
+    with pytest.raises(ConfigError, match="float32, bfloat16"):
+        OnnxEngine(tmp_path, precision="bfloat17")
 
 
 def test_no_usable_provider_is_an_error(tmp_path):

@@ -19,6 +19,7 @@ from tiny_checkpoint import METADATA, tiny_network
 from mono_depth_ros.cli import export as export_command
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
 from mono_depth_ros.errors import ConfigError, ModelContractError
+from mono_depth_ros.inference.contract import sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_weights, save_checkpoint
 from mono_depth_ros.training.config import TrainConfig
@@ -132,9 +133,11 @@ def test_a_network_that_only_predicts_takes_points_and_ignores_them(tmp_path):
     np.testing.assert_array_equal(engine.infer(rgb, points_bvu, points_depth_m), predicted)
 
 
-@pytest.mark.parametrize(("weights", "prior"), [("fp32", False), ("fp16", False), ("fp16", True)])
-def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, prior):
-    network = tiny_network(norm_groups=1, prior=prior)
+@pytest.mark.parametrize(
+    ("weights", "prior", "groups"), [("fp32", False, 4), ("fp32", False, 1), ("fp16", False, 1), ("fp16", True, 1)]
+)
+def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, prior, groups):
+    network = tiny_network(norm_groups=groups, prior=prior)
     export_model(checkpoint_of(network), tmp_path / "m", weights=weights)
     checkpoint = checkpoint_of_model(tmp_path / "m")
     assert checkpoint.metadata == METADATA
@@ -150,13 +153,20 @@ def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, p
     assert with_prior.network == replace(network.config, prior=True)
     contrast = replace(config, network=replace(config.network, image_input="local_contrast"))
     assert initialised(contrast).network == replace(network.config, image_input="local_contrast")
+    continued = replace(config, network=replace(config.network, packing_border="continued"))
+    assert initialised(continued).network == replace(network.config, packing_border="continued")
     started = new_models(with_prior)[0].depth.eval()
     np.testing.assert_allclose(torch_depth(started, arrays), given, rtol=1e-4)
 
 
-def test_an_exported_model_whose_weights_were_folded_away_names_the_way_out(model_dir):
-    with pytest.raises(ModelContractError, match="start from its checkpoint"):  # groups of a GroupNorm lose their names
-        checkpoint_of_model(model_dir)
+def test_an_exported_model_that_lacks_a_weight_names_it_and_the_way_out(tmp_path):
+    export_model(checkpoint_of(tiny_network()), tmp_path)
+    content = (tmp_path / "model.onnx").read_bytes().replace(b"network.fusion_bias", b"nameless.fusion_bia")
+    (tmp_path / "model.onnx").write_bytes(content)
+    contract = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**contract, "onnx_sha256": sha256_hex(content)}))
+    with pytest.raises(ModelContractError, match=r"fusion_bias.*start from its checkpoint"):
+        checkpoint_of_model(tmp_path)
 
 
 def broken_network():
