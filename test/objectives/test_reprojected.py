@@ -70,6 +70,13 @@ def test_it_weighs_nothing_at_the_epipole_and_more_away_from_it() -> None:
     assert errors[2] == pytest.approx(2 * errors[1]) and errors[1] > 0.1
 
 
+def test_driving_ahead_it_is_inverse_depth_weighted_by_the_distance_from_the_epipole() -> None:
+    row, column, measured_m, predicted_m, moved_m = 1, 7, 40.0, 36.0, 1.0
+    from_epipole_px = math.hypot(column - 4.0, row - 2.0)
+    found = reprojected_distance_loss(_flat(predicted_m), _point(row, column, measured_m), K, K, AHEAD)
+    assert float(found) == pytest.approx(moved_m * from_epipole_px * (1 / predicted_m - 1 / measured_m), rel=0.06)
+
+
 def test_near_points_weigh_more_than_far_ones_at_the_same_relative_error() -> None:
     near, far = (
         reprojected_distance_loss(_flat(1.1 * depth_m), _point(2, 5, depth_m), K, K, SIDEWAYS).item()
