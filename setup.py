@@ -47,7 +47,7 @@ setup(
         # One of the first three, never two: they are one import name, `onnxruntime`.
         "cpu": ["onnxruntime>=1.20"],
         "gpu": ["onnxruntime-gpu>=1.20"],
-        "openvino": ["onnxruntime-openvino>=1.20"],
+        "openvino": ["onnxruntime-openvino>=1.24"],
         "train": ["torch>=2.7", "lightning>=2.4", "onnx>=1.17", "tensorboard>=2.17"],
         "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "onnx>=1.17", "scipy>=1.12", "h5py>=3.10"],
         # Formats of data sets beyond images, arrays and bags: NYUv2 in HDF5.

@@ -48,7 +48,7 @@ STREET_SEEDS = (11, 12, 13, 21)
 SHAPE = "a/without_velocity"
 CAMERA_HEIGHT_M = 1.55  # of the simulated robot
 DIRECTION_CLIPS = 40
-STEPS = {"a": 2400, "b": 800, "c": 400, "d": 1000, "e": 2400}  # as far as two cores come in two hours
+STEPS = {"a": 2400, "b": 800, "c": 400, "d": 2000, "e": 2400}  # as far as two cores come in two hours
 
 
 @dataclass(frozen=True)
