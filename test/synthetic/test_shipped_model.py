@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped model leans on its points: where the image says nothing, or something else, it follows them."""
+"""The shipped models lean on their points: where the image says nothing, or something else, they follow them."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from mono_depth_ros.inference.engine import OnnxEngine
 UNSEEN_SEED = 987_654_321
 
 
-@pytest.fixture(scope="module")
-def engine(repository: Path) -> OnnxEngine:
-    model = repository / "models" / "street"
+@pytest.fixture(scope="module", params=["street", "street_small"])
+def engine(repository: Path, request: pytest.FixtureRequest) -> OnnxEngine:
+    model = repository / "models" / request.param
     if not (model / "model.onnx").is_file():
         pytest.skip(f"the shipped model: no {model / 'model.onnx'}; train it with config/train/street.yaml")
     return OnnxEngine(model)
