@@ -22,7 +22,7 @@ UNSEEN_SEED = 987_654_321
 def engine(repository: Path, request: pytest.FixtureRequest) -> OnnxEngine:
     model = repository / "models" / request.param
     if not (model / "model.onnx").is_file():
-        pytest.skip(f"the shipped model: no {model / 'model.onnx'}; train it with config/train/street.yaml")
+        pytest.skip(f"the shipped model: no {model / 'model.onnx'}; train it with config/train/{request.param}.yaml")
     return OnnxEngine(model)
 
 
