@@ -160,17 +160,34 @@ def _blur(grid: Float32) -> Float32:
 
 
 def _slice(field: Float32, place: Float32) -> Float32:
-    """The grid read at every pixel, linear in all three axes.
+    """The grid read at every pixel, linear in all three axes; beyond the outer nodes their value is repeated.
 
     Args:
         field: float32 [rows, cols, bins].
         place: float32 [H, W], position along the bins.
     """
-    height, width = place.shape
-    upsampled = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
-    below = np.clip(np.floor(place).astype(np.int64), 0, field.shape[2] - 2)
-    share = (place - below).astype(np.float32)
-    lower = np.take_along_axis(upsampled, below[..., None], axis=2)[..., 0]
-    upper = np.take_along_axis(upsampled, below[..., None] + 1, axis=2)[..., 0]
-    sliced: Float32 = lower + share * (upper - lower)
+    (height, width), (rows, cols, bins) = place.shape, field.shape
+    above, below, share = _nodes(rows, height)
+    lines = field[above]  # [H, cols, bins]: few columns, so rows come first
+    lines += share[:, None, None] * (field[below] - lines)
+    left, right, share = _nodes(cols, width)
+    near = np.clip(place.astype(np.int32), 0, bins - 2)
+    between = place - near
+    flat, first = lines.reshape(-1), near + (np.arange(height, dtype=np.int32) * (cols * bins))[:, None]
+
+    def at(columns: npt.NDArray[np.int32]) -> Float32:
+        index = first + columns * bins
+        value: Float32 = flat.take(index)
+        value += between * (flat.take(index + 1) - value)
+        return value
+
+    sliced = at(left)
+    sliced += share * (at(right) - sliced)
     return sliced
+
+
+def _nodes(count: int, pixels: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Float32]:
+    """The two nodes around every pixel of an axis, and how far it is from the first to the second."""
+    place = np.clip((np.arange(pixels) + 0.5) * (count / pixels) - 0.5, 0.0, count - 1.0)
+    first = np.minimum(place.astype(np.int32), max(count - 2, 0))
+    return first, np.minimum(first + 1, count - 1).astype(np.int32), (place - first).astype(np.float32)
