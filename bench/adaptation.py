@@ -107,7 +107,7 @@ def main() -> int:
     """Adapt, score, draw, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("MONO_DEPTH_SHARED", ROOT.parent / "shared"))
-    parser.add_argument("--model", default="models/street_small", help="to start from (default: %(default)s)")
+    parser.add_argument("--model", default="models/street", help="to start from (default: %(default)s)")
     parser.add_argument("--recorded", type=Path, default=shared / "data", help="default: %(default)s")
     parser.add_argument("--steps", type=int, help="default: those of the recipe")
     parser.add_argument("--set", nargs="+", default=[], metavar="key=value", help="more overrides of the recipe")

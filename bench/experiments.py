@@ -35,7 +35,7 @@ from mono_depth_ros.errors import ConfigError, MonoDepthError
 from mono_depth_ros.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = "config/train/street_small.yaml"
+RECIPE = "config/train/street.yaml"
 SMALL = (
     "rendered.width_px=192", "rendered.height_px=64", "trained_fx_px=111", "rendered.train_images=2400",
     "rendered.val_images=80", "validate_images=80", "network.widths=[16, 16, 24, 32, 48, 64]", "render_workers=1",

@@ -74,11 +74,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo"), help="folder of the report (default: %(default)s)"
     )
-    parser.add_argument(
-        "--model",
-        default="street_small",
-        help="shipped model or a folder (default: %(default)s, which keeps up with the camera on two cores)",
-    )
+    parser.add_argument("--model", default="street", help="shipped model or a folder (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="which street (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=9.0, help="length of the drive (default: %(default)s)")
     parser.add_argument("--rate-hz", type=float, default=10.0, help="images per second (default: %(default)s)")

@@ -24,7 +24,7 @@ _EPILOG = """\
 examples:
   mono-depth train config/train/velocity.yaml data=my_drive            a rosbag2 with camera and odometry
   mono-depth train config/train/joint.yaml data=bag:my_drive?points=/lidar/points validation=bag:other_drive
-  mono-depth train config/train/street_small.yaml max_minutes=10       rendered images, no data needed
+  mono-depth train config/train/street.yaml max_minutes=10             rendered images, no data needed
   mono-depth train config/train/velocity.yaml data=my_drive init=models/street    goes on from there
 
 Then: mono-depth export out/train/NAME/last.ckpt --out models/NAME

@@ -77,7 +77,7 @@ def test_a_camera_without_an_image_is_left_out(tmp_path):
 
 
 def test_a_rig_gives_what_each_camera_alone_would_give(tmp_path):
-    engine = OnnxEngine(model_path("street_small"))
+    engine = OnnxEngine(model_path("street"))
     width, height = engine.contract.width_px, engine.contract.height_px
     snapshots = {camera: rig_snapshots(("camera_front",))[camera] for camera in CAMERAS[:2]}
     policy = ScalePolicy()
@@ -132,7 +132,7 @@ def test_three_cameras_of_a_parked_car_give_one_cloud(shared_data):
         )
         for camera, sample in samples.items()
     }
-    engine = OnnxEngine(model_path("street_small"))
+    engine = OnnxEngine(model_path("street"))
     pipelines = {camera: DepthPipeline(engine) for camera in cameras}
     results = RigPipeline(engine, pipelines).step(snapshots)
     views = []

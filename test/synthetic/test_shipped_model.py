@@ -18,7 +18,7 @@ from mono_depth_ros.inference.engine import OnnxEngine
 UNSEEN_SEED = 987_654_321
 
 
-@pytest.fixture(scope="module", params=["street", "street_small"])
+@pytest.fixture(scope="module", params=["street", "street_full"])
 def engine(repository: Path, request: pytest.FixtureRequest) -> OnnxEngine:
     model = repository / "models" / request.param
     if not (model / "model.onnx").is_file():
