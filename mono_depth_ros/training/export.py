@@ -268,11 +268,11 @@ def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
     network = PackNetSan(PackNetSanConfig.from_dict(described))
     weights = _weights_of_graph(Path(model_dir) / MODEL_FILE)
     wanted = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
-    missing = [name for name in wanted if name not in weights]
+    missing = [name for name in wanted if name not in weights or weights[name].size != wanted[name].numel()]
     if missing:
         raise ModelContractError(
-            f"{model_dir}: expected every weight under its name, {len(missing)} are missing ({missing[0]}, ...); "
-            "another version exported it: start from its checkpoint, or export that again"
+            f"{model_dir}: expected every weight under its name and of its size, {len(missing)} are not ({missing[0]}, "
+            "...); another version exported it: start from its checkpoint, or export that again"
         )
     with torch.no_grad():
         for name, value in wanted.items():
