@@ -31,7 +31,7 @@ class OnnxEngine:
             lacks are passed over, and ``provider_note`` says so.
         intra_op_threads: threads within one operator; 0 lets ONNX Runtime choose (one per physical core).
         precision: one of PRECISIONS. "bfloat16" lets OpenVINO compute with eight bits of mantissa where the CPU
-            can, which is up to twice as fast; other providers compute in float32, and ``provider_note`` says so.
+            can, which is faster; other providers compute in float32, and ``provider_note`` says so.
 
     Attributes:
         contract: what model.json says.

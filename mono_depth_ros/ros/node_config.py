@@ -72,8 +72,8 @@ class DepthNodeConfig:
         "[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]", UNCONFIGURED,
     )
     precision: str = _parameter(
-        PRECISIONS[0], "precision", "bfloat16: OpenVINO computes with eight bits of mantissa where the CPU can, up to "
-        "twice as fast; other providers compute in float32 all the same", UNCONFIGURED, choices=PRECISIONS,
+        PRECISIONS[0], "precision", "bfloat16: OpenVINO computes with eight bits of mantissa where the CPU can, "
+        "which is faster; other providers compute in float32 all the same", UNCONFIGURED, choices=PRECISIONS,
     )
     intra_op_threads: int = _parameter(
         0, "intra_op_threads", "threads of ONNX Runtime; 0: one per core", UNCONFIGURED, (0, 256),
