@@ -135,3 +135,11 @@ def test_the_shipped_recipes_are_valid(repository: Path) -> None:
     assert recipes
     for recipe in recipes:
         assert read_recipe(recipe).name == recipe.stem
+
+
+@pytest.mark.parametrize("source", ["two_stream", "pair"])
+def test_the_recipe_for_pairs_finds_the_direction_of_a_motion_before_its_length(repository, source):
+    config = read_recipe(repository / "config" / "train" / "two_stream.yaml", ["data=bag:any", f"pose.source={source}"])
+    assert config.pose.source == source
+    assert [config.video.velocity.at(share) for share in (0.0, 0.2)] == [0.0, 0.0]
+    assert config.video.velocity.at(0.4) == config.video.velocity.at(1.0) > 0.0
