@@ -37,6 +37,7 @@ setup(
     data_files=shared_files(),
     install_requires=[
         "numpy>=1.26",
+        "scipy>=1.12",
         "opencv-python-headless>=4.9",
         "pyyaml>=6.0",
         "rosbags>=0.11",
@@ -49,7 +50,7 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.20"],
         "openvino": ["onnxruntime-openvino>=1.24"],
         "train": ["torch>=2.7", "lightning>=2.4", "onnx>=1.17", "tensorboard>=2.17"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "onnx>=1.17", "scipy>=1.12", "h5py>=3.10"],
+        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "onnx>=1.17", "h5py>=3.10"],
         # Formats of data sets beyond images, arrays and bags: NYUv2 in HDF5.
         "datasets": ["h5py>=3.10"],
     },

@@ -56,7 +56,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="every N-th row and column in the cloud")
     parser.add_argument("--namespace", default="", metavar="NS", help="of the results; default: the root")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N images")
-    parser.add_argument("--no-anchor", action="store_true", help="take completed depth as the network gives it")
+    parser.add_argument("--no-fill", action="store_true", help="do not mix completed depth with the spread points")
+    parser.add_argument("--no-anchor", action="store_true", help="do not lead completed depth through its points")
     parser.add_argument(
         "--mode",
         choices=("auto", "prediction", "completion"),
@@ -90,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
     from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
     from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
     from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
+    from mono_depth_ros.inference.completion import CompletionPolicy
     from mono_depth_ros.inference.engine import OnnxEngine
+    from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
     from mono_depth_ros.inference.pipeline import DepthPipeline
     from mono_depth_ros.inference.pose_engine import PoseEngine
     from mono_depth_ros.share import model_path
@@ -113,8 +116,10 @@ def run(args: argparse.Namespace) -> int:
         pose = None if args.pose_model is None else PoseEngine(model_path(args.pose_model), providers)
         outputs = OutputTopics.under(args.namespace)
         with ResultBag(args.out, outputs, engine.contract.name, engine.provider, args.stride) as result_bag:
-            anchor = None if args.no_anchor else DEFAULT_ANCHOR_POLICY
-            pipeline = DepthPipeline(engine, dial, anchor, scale, pose)
+            completion = CompletionPolicy(
+                None if args.no_anchor else DEFAULT_ANCHOR_POLICY, None if args.no_fill else DEFAULT_FILL_POLICY
+            )
+            pipeline = DepthPipeline(engine, dial, completion, scale, pose)
             replay = Replay(bag, topics, pipeline, result_bag, drops, args.with_inputs, memory)
             _with_progress(replay, min(bag.counts[topics.image], args.limit or bag.counts[topics.image]))
     _print_summary(replay, args.out)

@@ -29,7 +29,7 @@ from mono_depth_ros.evaluation.sample_history import FadingInput
 from mono_depth_ros.evaluation.scoring import resampled, scaled_and_clipped
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
-from mono_depth_ros.inference.anchoring import anchor_to_points
+from mono_depth_ros.inference.completion import through_points
 from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
 from mono_depth_ros.perception.dial import DialPolicy, DialState, Mode, decide
 
@@ -128,7 +128,7 @@ class Finding:
     """A value at which completion does not help.
 
     Attributes:
-        sweep, value, method, metric: where; the method is completion, or what the network gives before anchoring.
+        sweep, value, method, metric: where; the method is completion, or what the network alone gives.
         error: of the method there.
         limit: what it should not exceed.
         reason: "worse_than_prediction" or "worse_with_more_points".
@@ -324,8 +324,8 @@ class _ImageScorer:
         given = project_points(points_camera_m, self._fit.camera)
         completed_m = infer_depth(self._engine, self._fit, given) if len(given) else self._network_prediction_m
         metrics[COMPLETION_NETWORK] = self._score(resampled(completed_m, self._fit.camera, self._camera))
-        anchored_m = anchor_to_points(completed_m, given)
-        metrics[COMPLETION] = self._score(resampled(anchored_m, self._fit.camera, self._camera))
+        completed_m = through_points(completed_m, self._fit.image_rgb, given)
+        metrics[COMPLETION] = self._score(resampled(completed_m, self._fit.camera, self._camera))
         sparse = project_points(points_camera_m, self._camera)
         if len(sparse):
             ratio = np.float32(median_scale(self._predicted_m, sparse))

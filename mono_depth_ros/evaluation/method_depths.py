@@ -21,7 +21,7 @@ from mono_depth_ros.evaluation.scoring import (
 )
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
-from mono_depth_ros.inference.anchoring import anchor_to_points
+from mono_depth_ros.inference.completion import through_points
 from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
 
 PREDICTION = "prediction"
@@ -46,7 +46,7 @@ class NetworkDepths:
         fit: how the image was brought to its size.
         predicted_m: float32 [h, w], without points.
         given: the points it completed with; None if the sample has none in view, or the model only predicts.
-        completed_m: float32 [h, w], not anchored; None with `given`.
+        completed_m: float32 [h, w], as the network gave it; None with `given`.
     """
 
     fit: FitToNetwork
@@ -112,7 +112,8 @@ def method_depths(
         if len(sparse):
             depths[PREDICTION_MEDIAN_SCALED] = predicted_m * np.float32(median_scale(predicted_m, sparse))
         if network.given is not None and network.completed_m is not None and len(sparse):
-            depths[COMPLETION] = on_truth(anchor_to_points(network.completed_m, network.given), network.fit)
+            completed_m = through_points(network.completed_m, network.fit.image_rgb, network.given)
+            depths[COMPLETION] = on_truth(completed_m, network.fit)
             depths[COMPLETION_NETWORK] = on_truth(network.completed_m, network.fit)
     if len(sparse):
         depths[NEAREST] = nearest_point_depth(sparse)

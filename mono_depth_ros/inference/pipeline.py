@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.alignment import OffsetMemory
-from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy, anchor_to_points
+from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, CompletionPolicy, through_points
 from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContract
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.inference.scaling import MetricScaler
@@ -103,7 +103,7 @@ class DepthPipeline:
     Args:
         engine: runs the network.
         policy: when points are good enough to complete with.
-        anchor: how completed depth is made to go through its points; None takes the network's depth as it is.
+        completion: what is done to completed depth after the network.
         scale_policy: what makes predictions metric.
         pose: network that was trained together with the depth network, for the scale by odometry; None takes
             the motion from the images.
@@ -113,20 +113,20 @@ class DepthPipeline:
         self,
         engine: Engine,
         policy: DialPolicy = DEFAULT_DIAL_POLICY,
-        anchor: AnchorPolicy | None = DEFAULT_ANCHOR_POLICY,
+        completion: CompletionPolicy = DEFAULT_COMPLETION_POLICY,
         scale_policy: ScalePolicy = DEFAULT_SCALE_POLICY,
         pose: PoseEstimator | None = None,
     ) -> None:
         self._engine = engine
-        self._anchor = anchor
+        self._completion = completion
         self._policy = policy
         self._dial = DialState()
         self._offset = OffsetMemory()
         self._scaler = MetricScaler(scale_policy, pose=pose, model_is_metric=engine.contract.metric)
 
-    def adjust(self, policy: DialPolicy, anchor: AnchorPolicy | None, scale_policy: ScalePolicy) -> None:
+    def adjust(self, policy: DialPolicy, completion: CompletionPolicy, scale_policy: ScalePolicy) -> None:
         """Other policies from the next image on; what is remembered stays."""
-        self._policy, self._anchor = policy, anchor
+        self._policy, self._completion = policy, completion
         self._scaler.policy = scale_policy
 
     def reset(self) -> None:
@@ -207,9 +207,9 @@ class DepthPipeline:
             scale = ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, snapshot.points_age_s)
         else:
             depth_m = depth_m * np.float32(scale.value)
-        if work.used is not None and self._anchor is not None:
-            depth_m = anchor_to_points(depth_m, work.used, self._anchor)
-        work.clock.lap("anchor")
+        if work.used is not None:
+            depth_m = through_points(depth_m, work.fit.image_rgb, work.used, self._completion)
+        work.clock.lap("points")
         if contract.kind == RELATIVE_INVERSE_DEPTH and not scale.metric:
             return _not_metric(snapshot, contract, decision)
         return DepthResult(

@@ -5,6 +5,7 @@ The network's output is inverse depth at several scales; the truth is depth at f
 where the sky is. Every function returns one value per image, so that an image can be weighted or left out.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ class SupervisedWeights:
         silog: of the scale-invariant log error (Eigen et al. 2014).
         silog_lambda: how much of a common scale error the latter forgives: 0 nothing, 1 all.
         log_gradient: of the error of log-depth differences between near pixels, which keeps borders sharp.
+        relative: of the mean of |depth / truth - 1|, which is what AbsRel counts: see `relative_error`.
         sky: of the hinge that keeps the sky beyond `sky_floor_m`.
         sky_floor_m: metres.
         scales: weight of each output scale, finest first; 0 leaves one out.
@@ -35,6 +37,7 @@ class SupervisedWeights:
     silog: float = 0.5
     silog_lambda: float = 0.0
     log_gradient: float = 0.5
+    relative: float = 0.0
     sky: float = 0.1
     sky_floor_m: float = 80.0
     scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
@@ -84,6 +87,18 @@ def log_gradient(error: Tensor, known: Tensor, steps: tuple[int, ...] = (1, 4)) 
     return total / (2 * len(steps))
 
 
+def relative_error(error: Tensor, known: Tensor) -> Tensor:
+    """Mean of |depth / truth - 1| per image, [B], from the log error.
+
+    A log error is least at the median of what the depth may be; the relative error at the median weighted by
+    1 / depth, which is nearer, as too far costs more than too near. Beyond a factor of e it goes on linearly in log
+    depth, so that one wild pixel does not rule the gradient.
+    """
+    near = error.clamp_max(1.0)
+    relative = torch.expm1(near).abs() + math.e * (error - near)
+    return mean_where(torch.where(known, relative, torch.zeros_like(relative)), known)
+
+
 def sky_hinge(inv_depth: Tensor, truth_depth_m: Tensor, floor_m: float) -> Tensor:
     """How far the sky comes closer than `floor_m`, in log depth, mean over the sky's pixels, [B]."""
     sky = torch.isposinf(truth_depth_m)
@@ -112,6 +127,8 @@ def supervised_depth(inv_depths: tuple[Tensor, ...], truth_depth_m: Tensor, weig
         error, known = log_error(inv_depth, truth)
         loss = weights.log_l1 * mean_where(error.abs(), known)
         loss = loss + weights.silog * silog(error, known, weights.silog_lambda)
+        if weights.relative:
+            loss = loss + weights.relative * relative_error(error, known)
         loss = loss + weights.sky * sky_hinge(inv_depth, truth, weights.sky_floor_m)
         if scale == 0 and weights.log_gradient:
             loss = loss + weights.log_gradient * log_gradient(error, known)

@@ -97,7 +97,9 @@ class DepthStream:
         self._latest_image_ns: int | None = None
         self._time_jumped = threading.Event()
         self._adjusted_to = config
-        self.pipeline = DepthPipeline(engine, config.dial_policy(), config.anchor_policy(), config.scale_policy(), pose)
+        self.pipeline = DepthPipeline(
+            engine, config.dial_policy(), config.completion_policy(), config.scale_policy(), pose
+        )
         self.worker: ImageTaker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, self._crashed)
 
     def wanted(self) -> bool:
@@ -194,7 +196,7 @@ class DepthStream:
         if config is self._adjusted_to:
             return
         self._adjusted_to = config
-        self.pipeline.adjust(config.dial_policy(), config.anchor_policy(), config.scale_policy())
+        self.pipeline.adjust(config.dial_policy(), config.completion_policy(), config.scale_policy())
         self.buffer.set_memory(config.memory_policy())
 
     def _snapshot(self, image: ReceivedImage) -> SensorSnapshot | NoSnapshot:

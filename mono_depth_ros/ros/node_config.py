@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy
+from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
+from mono_depth_ros.inference.completion import CompletionPolicy
 from mono_depth_ros.inference.engine import PRECISIONS
+from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
 from mono_depth_ros.perception.dial import DialPolicy, Mode
 from mono_depth_ros.perception.lidar_memory import MemoryPolicy
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
@@ -134,7 +136,10 @@ class DepthNodeConfig:
         15, "dial.resume_points", "completion begins again with this many points in view", ANY_TIME, (1, 1_000_000),
     )
     anchor: bool = _parameter(
-        True, "completion.anchor", "completed depth is made to go through its points; false: the network's own depth",
+        True, "completion.anchor", "completed depth is made to go through its points", ANY_TIME,
+    )
+    fill: bool = _parameter(
+        True, "completion.fill", "completed depth is mixed with its points as spread between the edges of the image",
         ANY_TIME,
     )
     scale_order: tuple[str, ...] = _parameter(
@@ -225,9 +230,11 @@ class DepthNodeConfig:
             base_height_m=self.base_height_m,
         )
 
-    def anchor_policy(self) -> AnchorPolicy | None:
-        """How completed depth is made to go through its points."""
-        return DEFAULT_ANCHOR_POLICY if self.anchor else None
+    def completion_policy(self) -> CompletionPolicy:
+        """What is done to completed depth after the network."""
+        return CompletionPolicy(
+            DEFAULT_ANCHOR_POLICY if self.anchor else None, DEFAULT_FILL_POLICY if self.fill else None
+        )
 
     def check(self) -> None:
         """Whether the values fit to each other.

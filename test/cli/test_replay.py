@@ -83,7 +83,7 @@ def test_every_image_gives_depth_info_cloud_and_status_with_its_own_header(run):
 
 
 def test_depth_is_what_the_model_says_of_image_and_points(run):
-    found = run(drive_messages(images=3), "--no-anchor")
+    found = run(drive_messages(images=3), "--no-fill", "--no-anchor")
     depths = [decode_depth_image(message) for message in messages_of(found, DEPTH)]
     for number, depth_m in enumerate(depths):
         np.testing.assert_allclose(depth_m, 2.0 + 5 * number / 255 + 10.0, rtol=1e-5)

@@ -6,6 +6,7 @@ import pytest
 from dial_model import HEIGHT_PX, WIDTH_PX, write_model
 
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.inference.completion import NETWORK_ALONE
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.dial import DialPolicy, Mode, Reason
@@ -33,11 +34,13 @@ def test_without_points_the_network_predicts_at_its_own_resolution(tmp_path):
     assert result.camera == CAMERA.resized(WIDTH_PX, HEIGHT_PX)
     np.testing.assert_allclose(result.depth_m, 3.0)
     assert (result.stamp_ns, result.camera_frame) == (5, "camera")
-    assert [name for name, _ in result.stage_s] == ["resize", "project", "network", "scale", "anchor"]
+    assert [name for name, _ in result.stage_s] == ["resize", "project", "network", "scale", "points"]
 
 
 def test_with_points_the_network_completes(tmp_path):
-    result = DepthPipeline(OnnxEngine(write_model(tmp_path)), anchor=None).step(snapshot(plane(10.0), 0.05))
+    result = DepthPipeline(OnnxEngine(write_model(tmp_path)), completion=NETWORK_ALONE).step(
+        snapshot(plane(10.0), 0.05)
+    )
     assert (result.mode, result.reason) == (Mode.COMPLETION, Reason.POINTS_USED)
     np.testing.assert_allclose(result.depth_m, 13.0, rtol=1e-6)
     assert result.points_used == 512
@@ -62,7 +65,7 @@ def test_points_too_old_for_the_dial_do_not_reach_the_network(tmp_path):
 def test_focal_normalisation_scales_predictions_but_not_points(tmp_path, trained_fx_px):
     # The camera has fx = 50 px at network resolution.
     ratio = 50.0 / trained_fx_px
-    pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, trained_fx_px=trained_fx_px)), anchor=None)
+    pipeline = DepthPipeline(OnnxEngine(write_model(tmp_path, trained_fx_px=trained_fx_px)), completion=NETWORK_ALONE)
     np.testing.assert_allclose(pipeline.step(snapshot()).depth_m, 3.0 * ratio, rtol=1e-6)
     np.testing.assert_allclose(pipeline.step(snapshot(plane(10.0), 0.0)).depth_m, 10.0 + 3.0 * ratio, rtol=1e-5)
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from synthetic_rig import CAMERAS, WRONG, rig_frame, rig_snapshots, true_engine
 
+from mono_depth_ros.inference.completion import NETWORK_ALONE
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DEFAULT_DIAL_POLICY, DepthPipeline
 from mono_depth_ros.inference.rig_pipeline import RigPipeline
@@ -17,7 +18,7 @@ POINTS_FIRST = ScalePolicy(order=(ScaleSource.POINTS, ScaleSource.MODEL))
 
 
 def rig_of(engine, cameras=CAMERAS, policy=POINTS_FIRST, dial=DEFAULT_DIAL_POLICY) -> RigPipeline:
-    pipelines = {camera: DepthPipeline(engine, dial, None, policy) for camera in cameras}
+    pipelines = {camera: DepthPipeline(engine, dial, NETWORK_ALONE, policy) for camera in cameras}
     return RigPipeline(engine, pipelines, policy)
 
 
@@ -63,7 +64,9 @@ def test_each_camera_is_dialled_by_its_own_points_and_shares_the_scale_of_those_
 
 def test_without_a_shared_scale_a_camera_without_points_would_be_wrong(tmp_path):
     engine = true_engine(tmp_path)
-    alone = DepthPipeline(engine, DialPolicy(), None, POINTS_FIRST).step(rig_snapshots(())["camera_front_left"])
+    alone = DepthPipeline(engine, DialPolicy(), NETWORK_ALONE, POINTS_FIRST).step(
+        rig_snapshots(())["camera_front_left"]
+    )
     assert error_of(alone, 1) == pytest.approx(1.0 - WRONG, abs=0.01)
 
 
@@ -83,7 +86,7 @@ def test_a_rig_gives_what_each_camera_alone_would_give(tmp_path):
     policy = ScalePolicy()
     together = rig_of(engine, CAMERAS[:2], policy).step(snapshots)
     for camera, snapshot in snapshots.items():
-        alone = DepthPipeline(engine, DialPolicy(), None, policy).step(snapshot)
+        alone = DepthPipeline(engine, DialPolicy(), NETWORK_ALONE, policy).step(snapshot)
         assert isinstance(alone, DepthResult) and isinstance(together[camera], DepthResult)
         assert alone.mode is together[camera].mode
         assert alone.depth_m.shape == (height, width)

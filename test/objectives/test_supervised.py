@@ -14,6 +14,7 @@ from mono_depth_ros.objectives.supervised import (  # noqa: E402
     depth_at_points,
     log_error,
     log_gradient,
+    relative_error,
     silog,
     sky_hinge,
     supervised_depth,
@@ -46,6 +47,23 @@ def test_log_gradient_sees_shape_not_scale() -> None:
     flat, known = log_error(1.0 / torch.full_like(truth, 4.0), truth)
     # along columns every step of 1 misses log 2, the step of 4 misses log 16; along rows there is nothing
     assert float(log_gradient(flat, known)) == pytest.approx((math.log(2) + math.log(16)) / 4)
+
+
+def test_relative_error_by_hand_and_linear_in_log_depth_beyond_a_factor_of_e() -> None:
+    error, known = log_error(1.0 / _image([2.0, 15.0, 5.0]), _image([4.0, 10.0, NAN]))
+    assert float(relative_error(error, known)) == pytest.approx((0.5 + 0.5) / 2)
+    far, known = log_error(1.0 / _image([math.exp(3.0)]), _image([1.0]))
+    assert float(relative_error(far, known)) == pytest.approx(math.e - 1.0 + 2.0 * math.e)
+
+
+def test_relative_error_is_least_nearer_than_the_log_error() -> None:
+    truth = _image([4.0, 8.0, 16.0])
+    guesses = torch.linspace(3.0, 17.0, 141, dtype=torch.float64)
+    best = []
+    for of in (lambda e, k: mean_where(e.abs(), k), relative_error):
+        losses = [float(of(*log_error(torch.full_like(truth, 1.0 / float(guess)), truth))) for guess in guesses]
+        best.append(float(guesses[losses.index(min(losses))]))
+    assert best == pytest.approx([8.0, 4.0], abs=0.1)  # of 1/4 + 1/8 + 1/16, 1/4 alone is more than half
 
 
 def test_sky_hinge_punishes_near_sky_only() -> None:
