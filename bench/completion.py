@@ -4,12 +4,10 @@
 
     python bench/completion.py --model models/street
     python bench/completion.py --images 3 --beams 4 64          a quick look
-    python bench/completion.py --fit                            the constants of FillPolicy for a model's weights
 
 The network runs once per image and number of beams; every policy is then applied to the same depth. Printed is the mean
-AbsRel of the pixels between the input points, and the time that it takes. `--fit` finds the shares of the fill for
-which the mean AbsRel over all images and numbers of beams is least. Recorded drives have no say here: they are what
-the choice is judged on (bench/model_card.py).
+AbsRel of the pixels between the input points, and the time that it takes. Recorded drives have no say here: they are
+what the choice is judged on (bench/model_card.py).
 """
 
 import argparse
@@ -21,18 +19,16 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import minimize
 
 from mono_depth_ros.datasets.open_dataset import open_dataset
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, MonoDepthError
 from mono_depth_ros.evaluation.method_depths import NetworkDepths, run_network
 from mono_depth_ros.evaluation.protocols import named_protocol
-from mono_depth_ros.evaluation.scoring import resampled, score_depth, scored_pixels
+from mono_depth_ros.evaluation.scoring import resampled, score_depth
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
-from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy, anchor_to_points
+from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy
 from mono_depth_ros.inference.completion import (
     DEFAULT_COMPLETION_POLICY,
     NETWORK_ALONE,
@@ -40,13 +36,12 @@ from mono_depth_ros.inference.completion import (
     through_points,
 )
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY, FillPolicy, guided_fill
+from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY, FillPolicy
 from mono_depth_ros.share import model_path
 
 STREET_SEEDS = (911, 912, 913, 914)
 PROTOCOL = named_protocol("synthetic")
 Run = tuple[NetworkDepths, DepthMap, PinholeCamera]  # the truth with the input pixels taken out, and its grid
-Values = npt.NDArray[np.float64]
 
 
 def policies() -> dict[str, CompletionPolicy]:
@@ -66,10 +61,12 @@ def policies() -> dict[str, CompletionPolicy]:
         "network alone": NETWORK_ALONE,
         "anchored": anchored(anchor),
         "anchored, more doubt (x 3)": anchored(doubting(3.0)),
-        "anchored, without the two widest passes": anchored(replace(anchor, passes=anchor.passes[-3:])),
+        "anchored, without the two widest passes": anchored(replace(anchor, passes=anchor.passes[-2:])),
         "anchored, finer across depth (0.1)": anchored(replace(anchor, log_depth_reach=0.1)),
         "fill, not anchored": CompletionPolicy(None, fill),
         "default: anchored and fill": DEFAULT_COMPLETION_POLICY,
+        "fill with a share of 0.3": filled(replace(fill, share=0.3)),
+        "fill with a share of 0.6": filled(replace(fill, share=0.6)),
         "fill of half the reach": filled(replace(fill, reach=0.5 * fill.reach)),
         "fill of twice the reach": filled(replace(fill, reach=2.0 * fill.reach)),
         "fill with softer edges (0.1)": filled(replace(fill, edge=0.1)),
@@ -105,41 +102,6 @@ def scored(policy: CompletionPolicy, runs: Sequence[Run]) -> list[float]:
     return [float(np.mean(errors)), 1e3 * float(np.median(times_s))]
 
 
-def fitted(runs: Sequence[Run], policy: FillPolicy) -> FillPolicy:
-    """The shares of the fill for which the mean AbsRel of the runs is least."""
-    parts = [_pixels(run, policy) for run in runs]
-    log_depth, log_fill, support, truth_m = (np.concatenate(column) for column in zip(*parts, strict=True))
-    weight = np.concatenate([np.full(len(part[0]), 1.0 / (len(parts) * len(part[0]))) for part in parts])
-    difference = log_fill - log_depth
-
-    def mean_error(constants: npt.NDArray[np.float64]) -> float:
-        bias, per_decade, per_disagreement = constants
-        share = 1.0 / (1.0 + np.exp(-(bias + per_decade * support + per_disagreement * np.abs(difference))))
-        return float(np.sum(weight * np.abs(np.exp(log_depth + share * difference) / truth_m - 1.0)))
-
-    start = np.array([policy.bias, policy.per_decade, policy.per_disagreement])
-    found = minimize(mean_error, start, method="Nelder-Mead").x
-    return replace(policy, bias=float(found[0]), per_decade=float(found[1]), per_disagreement=float(found[2]))
-
-
-def _pixels(run: Run, policy: FillPolicy) -> tuple[Values, Values, Values, Values]:
-    """Of the scored pixels: log anchored depth, log fill, log10 support, true metres."""
-    network, truth_m, camera = run
-    completed_m, given = completion_of(network)
-    fill = guided_fill(network.fit.image_rgb, given, policy)
-    at = scored_pixels(truth_m, PROTOCOL)
-
-    def there(values: DepthMap) -> Values:
-        return np.asarray(resampled(values, network.fit.camera, camera)[at], np.float64)
-
-    return (
-        np.log(there(anchor_to_points(completed_m, given))),
-        np.log(there(fill.depth_m)),
-        there(fill.log10_support),
-        np.asarray(truth_m[at], np.float64),
-    )
-
-
 def completion_of(network: NetworkDepths) -> tuple[DepthMap, SparseDepth]:
     """The network's completion and its points.
 
@@ -157,15 +119,11 @@ def main() -> int:
     parser.add_argument("--model", default="street", help="folder or name (default: %(default)s)")
     parser.add_argument("--images", type=int, default=6, help="of each street (default: %(default)s)")
     parser.add_argument("--beams", type=int, nargs="+", default=[4, 16, 64], help="default: %(default)s")
-    parser.add_argument("--fit", action="store_true", help="find the constants of FillPolicy in place of comparing")
     options = parser.parse_args()
     model = Path(options.model)
     try:
         engine = OnnxEngine(model if model.is_dir() else model_path(options.model))
         runs = {beams: network_runs(engine, beams, options.images) for beams in options.beams}
-        if options.fit:
-            print(fitted([run for of_beams in runs.values() for run in of_beams], DEFAULT_FILL_POLICY))
-            return 0
         print(f"{engine.contract.name}, {engine.contract.width_px}x{engine.contract.height_px}\n")
         print("| policy |" + "".join(f" {beams} beams |" for beams in runs) + " ms |\n|---|" + "---|" * (len(runs) + 1))
         for name, policy in policies().items():

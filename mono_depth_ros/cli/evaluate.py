@@ -33,8 +33,8 @@ Every method is scored on the same pixels:
 
   prediction                the model from the image alone, metres as they come
   prediction_median_scaled  the same, times the median ratio of the points to it
-  completion                the model with the points, anchored to them
-  completion_network        the same, not anchored
+  completion                the model with the points, as the node publishes it (anchored, mixed with their fill)
+  completion_network        the model alone with the points
   nearest                   every pixel takes the depth of the nearest point
   classical                 image morphology, no learning
 

@@ -61,7 +61,6 @@ class AnchorPolicy:
         AnchorPass(0.16, 0.2, 0.3),
         AnchorPass(0.05, 0.15, 0.1),
         AnchorPass(0.02, 0.15, 0.05),
-        AnchorPass(0.011, 0.15, 0.05),
     )
     log_depth_reach: float = 0.2
     rounds: int = 2

@@ -23,7 +23,7 @@ from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 
 Float32: TypeAlias = npt.NDArray[np.float32]
-_LEAST_SUPPORT = 1e-12  # below it there is no point
+_LOG10_LEAST = -30.0  # of the support: well within float32
 _NEAREST_M, _FARTHEST_M = 1e-3, 1e4
 
 
@@ -31,29 +31,29 @@ _NEAREST_M, _FARTHEST_M = 1e-3, 1e4
 class FillPolicy:
     """How far points are spread, and how much of that goes into a completion.
 
-    The share of the fill is 1 / (1 + exp(-x)) with
-    x = bias + per_decade * log10(support) + per_disagreement * |ln(fill / depth)|.
-
     Attributes:
         reach: in image heights; smoothness weighs `reach`^2 against the points.
         edge: difference of neighbouring pixels' colours, of 0..1, at which they hold together by 1/e less.
         rounds: of rows and columns.
-        bias, per_decade, per_disagreement: chosen by `bench/completion.py --fit` on rendered streets.
+        share: of the fill where points are near; chosen on rendered streets by `bench/completion.py`.
+        faint, firm: log10 of the support up to which the fill has no share, and from which on it has all of it.
 
     Raises:
-        ConfigError: reach, edge or rounds is not positive.
+        ConfigError: reach, edge or rounds is not positive, or the others are out of order.
     """
 
     reach: float = 0.033
     edge: float = 0.05
     rounds: int = 3
-    bias: float = 1.22
-    per_decade: float = 0.24
-    per_disagreement: float = -0.89
+    share: float = 0.45
+    faint: float = -12.0
+    firm: float = -6.0
 
     def __post_init__(self) -> None:
         if not min(self.reach, self.edge, self.rounds) > 0:
             raise ConfigError(f"fill: expected positive reach, edge and rounds, got {self}")
+        if not (0.0 <= self.share <= 1.0 and _LOG10_LEAST <= self.faint < self.firm):
+            raise ConfigError(f"fill: expected a share of 0..1 and {_LOG10_LEAST} <= faint < firm, got {self}")
 
 
 DEFAULT_FILL_POLICY = FillPolicy()
@@ -64,7 +64,7 @@ class Fill(NamedTuple):
 
     Attributes:
         depth_m: float32 [H, W], metres; no meaning where nothing arrives.
-        log10_support: float32 [H, W]; -12 where nothing arrives.
+        log10_support: float32 [H, W], at least -30.
     """
 
     depth_m: DepthMap
@@ -85,7 +85,7 @@ def guided_fill(
     values[points.rows, points.cols, 0] = 1.0 / points.depth_m
     values[points.rows, points.cols, 1] = 1.0
     spread = _smoothed(values, image_rgb, policy)
-    support = np.maximum(spread[..., 1], _LEAST_SUPPORT)
+    support = np.maximum(spread[..., 1], 10.0**_LOG10_LEAST)
     mean_inv_depth = np.clip(spread[..., 0] / support, 1.0 / _FARTHEST_M, 1.0 / _NEAREST_M)
     return Fill(np.asarray(1.0 / mean_inv_depth, np.float32), np.log10(support))
 
@@ -108,8 +108,8 @@ def mixed_with_fill(
         return depth_m
     fill = guided_fill(image_rgb, points, policy)
     difference = np.log(fill.depth_m / np.clip(depth_m, _NEAREST_M, _FARTHEST_M))
-    weight = policy.bias + policy.per_decade * fill.log10_support + policy.per_disagreement * np.abs(difference)
-    mixed: DepthMap = depth_m * np.exp(difference / (1.0 + np.exp(-weight)))
+    share = policy.share * np.clip((fill.log10_support - policy.faint) / (policy.firm - policy.faint), 0.0, 1.0)
+    mixed: DepthMap = depth_m * np.exp(share * difference)
     return mixed
 
 

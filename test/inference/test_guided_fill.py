@@ -84,18 +84,19 @@ def test_the_fill_of_twice_the_size_is_the_same():
 
 
 def test_the_share_of_the_fill_by_hand():
-    policy = FillPolicy(bias=0.5, per_decade=0.25, per_disagreement=-1.0)
+    policy = FillPolicy(share=0.4, faint=-10.0, firm=-2.0)
     points = points_at(48, np.arange(0, WIDTH, 2), 20.0)
-    support = guided_fill(GREY, points, policy).log10_support[48, 160]
-    share = 1 / (1 + math.exp(-(0.5 + 0.25 * support - math.log(2))))
-    mixed = mixed_with_fill(np.full((HEIGHT, WIDTH), 10.0, np.float32), GREY, points, policy)
-    assert mixed[48, 160] == pytest.approx(10.0 * 2.0**share, rel=1e-3)
+    support = guided_fill(GREY, points, policy).log10_support[:, 160]
+    mixed = mixed_with_fill(np.full((HEIGHT, WIDTH), 10.0, np.float32), GREY, points, policy)[:, 160]
+    assert mixed[48] == pytest.approx(10.0 * 2.0**0.4, rel=1e-3)  # nearer than firm
+    between = int(np.argmin(np.abs(support - -6.0)))
+    assert mixed[between] == pytest.approx(10.0 * 2.0 ** (0.4 * (support[between] + 10.0) / 8.0), rel=1e-3)
 
 
 def test_far_from_every_point_the_network_is_left_alone():
     mixed = mixed_with_fill(np.full((HEIGHT, WIDTH), 10.0, np.float32), GREY, points_at([48], [5], [30.0]))
-    np.testing.assert_allclose(mixed[:, 250:], 10.0, rtol=0.02)
-    assert mixed[48, 5] > 10.2
+    np.testing.assert_array_equal(mixed[:, 250:], 10.0)
+    assert mixed[48, 5] == pytest.approx(10.0 * 3.0**0.45, rel=1e-3)
 
 
 def test_without_points_nothing_changes():
@@ -125,3 +126,9 @@ def test_each_step_may_be_left_out():
 def test_a_policy_that_spreads_nothing_is_refused(field):
     with pytest.raises(ConfigError, match="expected positive reach"):
         FillPolicy(**{field: 0})
+
+
+@pytest.mark.parametrize("wrong", [{"share": 1.1}, {"faint": -6.0}, {"faint": -40.0}])
+def test_shares_out_of_order_are_refused(wrong):
+    with pytest.raises(ConfigError, match="expected a share of"):
+        FillPolicy(**wrong)
