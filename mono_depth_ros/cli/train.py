@@ -63,11 +63,29 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{out / LAST} exists; go on with --resume, or train into another folder with --out")
     bar = _Bar(quiet=not first)
     with bar:
+        if first:
+            _keep_recipe(config, out, bar)
         source = _source(config, args.data, bar)
         checkpoint = train(config, source, out, args.resume, bar.training)
     if first:
         print(f"wrote {checkpoint}; next: mono-depth export {checkpoint} --out models/{config.name}")
     return 0
+
+
+def _keep_recipe(config: "TrainConfig", out: Path, bar: "_Bar") -> None:
+    """Writes what is trained beside its checkpoints; says what a resumed run does otherwise than before."""
+    from mono_depth_ros.errors import ConfigError
+    from mono_depth_ros.training.recipe_file import changed_fields, read_recipe, write_recipe
+
+    kept = out / "recipe.yaml"
+    if kept.exists():
+        try:
+            for change in changed_fields(read_recipe(kept), config):
+                bar.say(f"goes on with another {change}")
+        except ConfigError as error:  # of another version: no reason not to go on
+            bar.say(f"cannot tell what changed since the run began: {error}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_recipe(config, kept)
 
 
 def _source(config: "TrainConfig", data_root: Path, bar: "_Bar") -> "Source":

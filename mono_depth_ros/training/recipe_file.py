@@ -2,9 +2,10 @@
 """Recipes as files: YAML over frozen dataclasses, overrides over YAML, and all mistakes reported at once."""
 
 import dataclasses
+import os
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,36 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     if problems or config is None:
         raise ConfigError(f"{path}: " + "; ".join(problems))
     return config
+
+
+def write_recipe(config: TrainConfig, path: Path) -> None:
+    """Every field of a recipe, defaults and overrides in it, whole or not at all; `read_recipe` gives it back."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def changed_fields(before: TrainConfig, after: TrainConfig) -> list[str]:
+    """One line for each field that two recipes do not share, such as "max_steps: 2000 -> 5000"."""
+    old, new = dict(_flat(_plain(before))), dict(_flat(_plain(after)))
+    return [f"{name}: {old[name]} -> {value}" for name, value in new.items() if old[name] != value]
+
+
+def _plain(value: Any) -> Any:
+    """What YAML knows: mappings, lists, numbers, text."""
+    if isinstance(value, Schedule):
+        return value.knots[0][1] if value == constant(value.knots[0][1]) else [list(knot) for knot in value.knots]
+    if dataclasses.is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _override(values: dict[str, Any], override: str, problems: list[str]) -> None:

@@ -48,6 +48,7 @@ def test_one_command_renders_trains_and_says_what_comes_next(
     assert _train(tmp_path) == 1
     assert "go on with --resume" in capsys.readouterr().err
     assert _train(tmp_path, "max_steps=4", "--resume") == 0
+    assert "goes on with another max_steps: 3 -> 4\n" in capsys.readouterr().err
     assert load_checkpoint(tmp_path / "run" / "last.ckpt").training_state["step"] == 4
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.training.augmentation import Augmentation
 from mono_depth_ros.training.config import PoseConfig, TrainConfig, VideoObjectives
-from mono_depth_ros.training.recipe_file import read_recipe
+from mono_depth_ros.training.recipe_file import changed_fields, read_recipe, write_recipe
 from mono_depth_ros.training.schedule import Schedule, constant
 
 
@@ -35,6 +35,25 @@ def test_values_reach_nested_sections_with_their_types(tmp_path: Path) -> None:
     assert config.objectives.completion.scales == (1.0, 0.5)
     assert config.optimiser.rate == pytest.approx(3e-4)
     assert (config.seed, config.rendered.chaos_share, config.max_minutes) == (7, 0.5, None)
+
+
+def test_every_recipe_is_written_whole_and_read_back_the_same(tmp_path: Path, repository: Path) -> None:
+    recipes = sorted((repository / "config" / "train").glob("*.yaml"))
+    assert recipes
+    for recipe in recipes:
+        config = read_recipe(recipe, () if recipe.name.startswith("street") else ["data=somewhere"])
+        write_recipe(config, tmp_path / "recipe.yaml")
+        assert read_recipe(tmp_path / "recipe.yaml") == config, recipe.name
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_what_changed_between_two_recipes_is_named() -> None:
+    after = replace(TrainConfig(), max_steps=5, video=VideoObjectives(velocity=Schedule(((0.2, 0.0), (0.4, 0.1)))))
+    assert changed_fields(TrainConfig(), after) == [
+        "max_steps: 10000 -> 5",
+        "video.velocity: 0.0 -> [[0.2, 0.0], [0.4, 0.1]]",
+    ]
+    assert changed_fields(after, after) == []
 
 
 def test_all_mistakes_are_reported_at_once_with_the_nearest_name(tmp_path: Path) -> None:
