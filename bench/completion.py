@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What is done to a completion after the network, on rendered streets that neither training nor the card has seen.
+"""What is done to a completion after the network: ways side by side.
 
-    python bench/completion.py --model models/street
+    python bench/completion.py                                  rendered streets that neither training nor card has seen
     python bench/completion.py --images 3 --beams 4 64          a quick look
+    python bench/completion.py --images 20 --protocol plain --data 'bag:DRIVE?points=/few&gt_points=/dense'
 
-The network runs once per image and number of beams; every policy is then applied to the same depth. Printed is the mean
-AbsRel of the pixels between the input points, and the time that it takes. Recorded drives have no say here: they are
-what the choice is judged on (bench/model_card.py).
+The network runs once per image; every way is then applied to the same depth. Printed are AbsRel and RMSE, means over
+the images, of the pixels that no input point hit, and the time that it takes. The constants are chosen on the rendered
+streets; recorded drives are what the choice is judged on.
 """
 
 import argparse
@@ -15,19 +16,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from mono_depth_ros.datasets.open_dataset import open_dataset
-from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, MonoDepthError
 from mono_depth_ros.evaluation.method_depths import NetworkDepths, run_network
-from mono_depth_ros.evaluation.protocols import named_protocol
+from mono_depth_ros.evaluation.protocols import Protocol, named_protocol
 from mono_depth_ros.evaluation.scoring import resampled, score_depth
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
-from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
+from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy
 from mono_depth_ros.inference.completion import (
     DEFAULT_COMPLETION_POLICY,
@@ -40,7 +40,6 @@ from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY, FillPolicy
 from mono_depth_ros.share import model_path
 
 STREET_SEEDS = (911, 912, 913, 914)
-PROTOCOL = named_protocol("synthetic")
 Run = tuple[NetworkDepths, DepthMap, PinholeCamera]  # the truth with the input pixels taken out, and its grid
 
 
@@ -73,63 +72,72 @@ def policies() -> dict[str, CompletionPolicy]:
     }
 
 
-def network_runs(engine: OnnxEngine, beams: int, images: int) -> list[Run]:
-    """What the network gave for some images of every street, and the truth with the input pixels taken out."""
+def network_runs(engine: OnnxEngine, url: str, protocol: Protocol, images: int) -> list[Run]:
+    """What the network gave for some images of a data set, and the truth with the input pixels taken out."""
+    samples = open_dataset(url)
+    if isinstance(samples, Sequence):  # a rendered drive renders what is asked for
+        chosen = [samples[int(at)] for at in np.linspace(0, len(samples) - 1, images).round()]
+    else:
+        chosen = list(islice(samples, images))
     found = []
-    for seed in STREET_SEEDS:
-        url = f"synthetic:street?seed={seed}&seconds=3&beams={beams}"
-        samples = cast(Sequence[DepthSample], open_dataset(url))  # a drive renders what is asked for
-        for index in np.linspace(0, len(samples) - 1, images).round().astype(int):
-            sample = samples[int(index)]
-            if sample.truth_depth_m is None or sample.truth_camera is None or sample.points_camera_m is None:
-                raise DataError(f"street {seed}: expected truth and points, got neither or one")
-            truth_m = np.array(sample.truth_depth_m)
-            given = project_points(sample.points_camera_m, sample.truth_camera)
-            truth_m[given.rows, given.cols] = np.nan
-            found.append((run_network(sample, engine, PROTOCOL), truth_m, sample.truth_camera))
+    for sample in chosen:
+        if sample.truth_depth_m is None or sample.truth_camera is None or sample.points_camera_m is None:
+            raise DataError(f"{url}: expected truth and points, got neither or one")
+        truth_m = np.array(sample.truth_depth_m)
+        given = project_points(sample.points_camera_m, sample.truth_camera)
+        truth_m[given.rows, given.cols] = np.nan
+        found.append((run_network(sample, engine, protocol), truth_m, sample.truth_camera))
     return found
 
 
-def scored(policy: CompletionPolicy, runs: Sequence[Run]) -> list[float]:
-    """Mean AbsRel, and median milliseconds of what comes after the network."""
-    errors, times_s = [], []
+def scored(policy: CompletionPolicy, runs: Sequence[Run], protocol: Protocol) -> tuple[float, float, float]:
+    """Mean AbsRel, mean RMSE in metres, and median milliseconds of what comes after the network."""
+    metrics, times_s = [], []
     for network, truth_m, camera in runs:
-        completed_m, given = completion_of(network)
+        if network.completed_m is None or network.given is None:
+            raise DataError("points: expected some in view of every image, got none")
         began_s = time.perf_counter()
-        depth_m = through_points(completed_m, network.fit.image_rgb, given, policy)
+        depth_m = through_points(network.completed_m, network.fit.image_rgb, network.given, policy)
         times_s.append(time.perf_counter() - began_s)
-        errors.append(score_depth(resampled(depth_m, network.fit.camera, camera), truth_m, PROTOCOL).abs_rel)
-    return [float(np.mean(errors)), 1e3 * float(np.median(times_s))]
-
-
-def completion_of(network: NetworkDepths) -> tuple[DepthMap, SparseDepth]:
-    """The network's completion and its points.
-
-    Raises:
-        DataError: no point was in view.
-    """
-    if network.completed_m is None or network.given is None:
-        raise DataError("points: expected some in view of every image, got none")
-    return network.completed_m, network.given
+        metrics.append(score_depth(resampled(depth_m, network.fit.camera, camera), truth_m, protocol))
+    errors = [(one.abs_rel, one.rmse) for one in metrics]
+    return (*(float(value) for value in np.mean(errors, axis=0)), 1e3 * float(np.median(times_s)))
 
 
 def main() -> int:
     """Runs and prints; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="street", help="folder or name (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=6, help="of each street (default: %(default)s)")
-    parser.add_argument("--beams", type=int, nargs="+", default=[4, 16, 64], help="default: %(default)s")
+    parser.add_argument("--images", type=int, default=6, help="of each street or data set (default: %(default)s)")
+    parser.add_argument(
+        "--beams", type=int, nargs="+", default=[4, 16, 64], help="of the streets; default: %(default)s"
+    )
+    parser.add_argument(
+        "--data", action="append", metavar="URL", help="data set in place of the streets; again for more"
+    )
+    parser.add_argument("--protocol", default="synthetic", help="default: %(default)s")
     options = parser.parse_args()
     model = Path(options.model)
+    streets = {
+        f"{beams} beams": [f"synthetic:street?seed={seed}&seconds=3&beams={beams}" for seed in STREET_SEEDS]
+        for beams in options.beams
+    }
+    columns = {"data": options.data} if options.data else streets
     try:
+        protocol = named_protocol(options.protocol)
         engine = OnnxEngine(model if model.is_dir() else model_path(options.model))
-        runs = {beams: network_runs(engine, beams, options.images) for beams in options.beams}
+        runs = {
+            name: [run for url in urls for run in network_runs(engine, url, protocol, options.images)]
+            for name, urls in columns.items()
+        }
         print(f"{engine.contract.name}, {engine.contract.width_px}x{engine.contract.height_px}\n")
-        print("| policy |" + "".join(f" {beams} beams |" for beams in runs) + " ms |\n|---|" + "---|" * (len(runs) + 1))
+        print(
+            "| AbsRel / RMSE m |" + "".join(f" {name} |" for name in runs) + " ms |\n|---|" + "---|" * (len(runs) + 1)
+        )
         for name, policy in policies().items():
-            cells = [scored(policy, of_beams) for of_beams in runs.values()]
-            values = "".join(f" {error:.4f} |" for error, _ in cells)
-            print(f"| {name} |{values} {max(ms for _, ms in cells):.0f} |", flush=True)
+            cells = [scored(policy, of_column, protocol) for of_column in runs.values()]
+            values = "".join(f" {abs_rel:.4f} / {rmse:.2f} |" for abs_rel, rmse, _ in cells)
+            print(f"| {name} |{values} {max(ms for _, _, ms in cells):.0f} |", flush=True)
     except MonoDepthError as error:
         print(f"completion.py: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ import pytest
 from dial_model import write_model
 
 from mono_depth_ros.evaluation.method_depths import NetworkDepths
+from mono_depth_ros.evaluation.protocols import PLAIN
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, NETWORK_ALONE
@@ -39,10 +40,10 @@ def test_completion_policies_are_told_apart_and_scored_off_the_points():
     assert len(set(policies.values())) == len(policies)
     assert {NETWORK_ALONE, DEFAULT_COMPLETION_POLICY} <= set(policies.values())
     runs = [run_of_a_wall(PinholeCamera(96, 64, 60.0, 60.0, 47.5, 31.5), 12.0, 10.0)] * 2
-    alone, _ = bench.scored(NETWORK_ALONE, runs)
-    assert alone == pytest.approx(0.2, rel=1e-5)
-    default, took_ms = bench.scored(DEFAULT_COMPLETION_POLICY, runs)
-    assert default < 0.05 and took_ms > 0.0
+    abs_rel, rmse_m, _ = bench.scored(NETWORK_ALONE, runs, PLAIN)
+    assert (abs_rel, rmse_m) == pytest.approx((0.2, 2.0), rel=1e-5)
+    abs_rel, _, took_ms = bench.scored(DEFAULT_COMPLETION_POLICY, runs, PLAIN)
+    assert abs_rel < 0.05 and took_ms > 0.0
 
 
 def test_engine_speed_prints_a_row_for_each_model_and_arithmetic(tmp_path, monkeypatch, capsys):
