@@ -11,9 +11,11 @@ trained on, the other knows nothing of what things look like. Their mean is bett
 docs/evaluation.md.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solveh_banded
@@ -24,6 +26,7 @@ from mono_depth_ros.geometry.sparse_depth import SparseDepth
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 _LOG10_LEAST = -30.0  # of the support: well within float32
+_MOST_PX = 40_000  # larger images are filled at a part of their size: the network and its anchors have the details
 _NEAREST_M, _FARTHEST_M = 1e-3, 1e4
 
 
@@ -81,13 +84,20 @@ def guided_fill(
         points: on the same grid, at least one.
         policy: how far.
     """
-    values = np.zeros((points.height_px, points.width_px, 2), np.float32)
-    values[points.rows, points.cols, 0] = 1.0 / points.depth_m
-    values[points.rows, points.cols, 1] = 1.0
-    spread = _smoothed(values, image_rgb, policy)
+    height, width = points.height_px, points.width_px
+    step = math.ceil(math.sqrt(height * width / _MOST_PX))
+    rows, cols = math.ceil(height / step), math.ceil(width / step)
+    values = np.zeros((rows, cols, 2), np.float32)
+    cell = points.rows * rows // height, points.cols * cols // width
+    np.add.at(values, cell, np.stack([1.0 / points.depth_m, np.ones_like(points.depth_m)], axis=-1))
+    guide_rgb = image_rgb if step == 1 else cv2.resize(image_rgb, (cols, rows), interpolation=cv2.INTER_AREA)
+    spread = _smoothed(values, guide_rgb, policy)
     support = np.maximum(spread[..., 1], 10.0**_LOG10_LEAST)
     mean_inv_depth = np.clip(spread[..., 0] / support, 1.0 / _FARTHEST_M, 1.0 / _NEAREST_M)
-    return Fill(np.asarray(1.0 / mean_inv_depth, np.float32), np.log10(support))
+    fill = np.stack([1.0 / mean_inv_depth, np.log10(support)], axis=-1, dtype=np.float32)
+    if step > 1:
+        fill = cv2.resize(fill, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Fill(fill[..., 0], fill[..., 1])
 
 
 def mixed_with_fill(
