@@ -107,7 +107,7 @@ def _of_camera(results: Results, camera: str) -> Scores | None:
 def recorded_short(results: Results) -> str:
     """The same for who reads one table only: a row per method."""
     methods = {
-        "completion": "**completion** (network, anchored to its points)",
+        "completion": "**completion** (network, anchored to its points and mixed with their fill)",
         "completion_network": "completion, network alone",
         "classical": "classical completion (morphology)",
         "nearest": "nearest point",
