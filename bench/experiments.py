@@ -14,7 +14,7 @@ different rows may share an --out. The commands of a row are in its result.json,
 table.md.
 
 Whether points should scale the prediction before completion needs no row of its own: compare in every row the network
-alone with the completion, which is anchored to the points.
+alone with the completion, which goes through its points.
 """
 
 import argparse
@@ -212,7 +212,7 @@ COLUMNS = (
     Column("scaled by points", "kitti", "prediction_median_scaled"),
     Column("4 beams, network", "kitti", "completion_network"),
     Column("RMSE", "kitti", "completion_network", "rmse"),
-    Column("4 beams, anchored", "kitti", "completion"),
+    Column("4 beams, completion", "kitti", "completion"),
     Column("RMSE", "kitti", "completion", "rmse"),
     Column("half the lines", "kitti_half", "completion"),
     Column("DDAD 4 beams", "ddad", "completion"),
