@@ -234,9 +234,9 @@ class InverseDepthHead(nn.Module):
         self.min_depth_m = min_depth_m
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> float32 [B, 1, H, W]. Far depths need float32, whatever the caller's autocast says."""
+        """[B, C, H, W] -> [B, 1, H, W]. Far depths need the weights' float32, whatever the caller's autocast says."""
         with torch.autocast(device_type=x.device.type, enabled=False):
-            return torch.sigmoid(self.conv(x.float())) / self.min_depth_m
+            return torch.sigmoid(self.conv(x.to(self.conv.weight.dtype))) / self.min_depth_m
 
 
 def local_contrast(rgb: Tensor) -> Tensor:

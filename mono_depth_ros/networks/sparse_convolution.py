@@ -44,12 +44,14 @@ class SparsePoints:
 
 
 def valid_points(points: SparsePoints, batch: int, height: int, width: int) -> SparsePoints:
-    """The points without the padding, float32; see SparsePoints."""
+    """The points without the padding, at least float32; see SparsePoints."""
     valid = (points.depth_m > 0) & (points.depth_m < float("inf"))
     for axis, size in enumerate((batch, height, width)):
         valid = valid & (points.bvu[:, axis] >= 0) & (points.bvu[:, axis] < size)
     kept = torch.nonzero(valid)[:, 0]
-    return SparsePoints(points.bvu[kept], points.depth_m[kept].float())
+    return SparsePoints(
+        points.bvu[kept], points.depth_m[kept].to(torch.promote_types(points.depth_m.dtype, torch.float32))
+    )
 
 
 @dataclass(frozen=True, slots=True)

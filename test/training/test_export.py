@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch", reason="export needs torch")
 pytest.importorskip("onnx", reason="export needs onnx")
 pytest.importorskip("onnxruntime", reason="export compares with ONNX Runtime")
 
+import copy
+
 import numpy as np
 from tiny_checkpoint import METADATA, tiny_network
 
@@ -216,3 +218,14 @@ def test_the_command_exports_and_prints_the_comparison(network, tmp_path, capsys
     assert "5000 points" in printed
     assert "64x96, prediction and completion, metric" in printed
     assert json.loads((tmp_path / "m" / "model.json").read_text())["name"] == "tiny"
+
+
+def test_the_comparison_is_with_double_precision(network, model_dir):
+    arrays = example_input(np.random.default_rng(0), (1, *SHAPE), 40)
+    single, double = torch_depth(network, arrays), torch_depth(copy.deepcopy(network).double(), arrays)
+    assert single.dtype == np.float32
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(single, double, rtol=1e-4)
+    assert (single != double).any()
+    weights = checkpoint_of_model(model_dir).depth.weights.values()
+    assert {weight.dtype for weight in weights if weight.is_floating_point()} == {torch.float32}
