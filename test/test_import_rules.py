@@ -58,7 +58,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "perception": {"numpy"},
     "messages": {"numpy", "cv2"},
     "synthetic": {"numpy", "cv2"},
-    "inference": {"numpy", "cv2"},
+    "inference": {"numpy", "cv2", "scipy"},
     "datasets": {"numpy", "cv2"},
     "networks": {"torch"},
     "objectives": {"torch"},
