@@ -25,7 +25,14 @@ from mono_depth_ros.inference.contract import sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_weights, save_checkpoint
 from mono_depth_ros.training.config import TrainConfig
-from mono_depth_ros.training.export import POINT_COUNTS, DialGraph, checkpoint_of_model, example_input, export_model
+from mono_depth_ros.training.export import (
+    POINT_COUNTS,
+    DialGraph,
+    checkpoint_of_model,
+    compare_with_torch,
+    example_input,
+    export_model,
+)
 from mono_depth_ros.training.run_state import initialised, keeps_statistics, new_models
 
 pytestmark = pytest.mark.torch
@@ -220,7 +227,18 @@ def test_the_command_exports_and_prints_the_comparison(network, tmp_path, capsys
     assert json.loads((tmp_path / "m" / "model.json").read_text())["name"] == "tiny"
 
 
-def test_the_comparison_is_with_double_precision(network, model_dir):
+def test_the_comparison_is_with_double_precision(network, engine, model_dir, monkeypatch):
+    compared = []
+
+    class Recorded(DialGraph):
+        def forward(self, *arrays):
+            depth_m = super().forward(*arrays)
+            compared.append(depth_m.dtype)
+            return depth_m
+
+    monkeypatch.setattr("mono_depth_ros.training.export.DialGraph", Recorded)
+    assert all(case.passed for case in compare_with_torch(network, engine))
+    assert set(compared) == {torch.float64}
     arrays = example_input(np.random.default_rng(0), (1, *SHAPE), 40)
     single, double = torch_depth(network, arrays), torch_depth(copy.deepcopy(network).double(), arrays)
     assert single.dtype == np.float32
