@@ -31,6 +31,8 @@ from mono_depth_ros.synthetic.street import random_street
 from mono_depth_ros.synthetic.world import Float64, World
 
 GENERATOR_VERSION = 3  # raise it when the worlds change: old caches are then rendered anew
+_VIEWS_VERSION = 2  # raise it when other views of the same worlds are taken for training
+_GLANCE_PX = 48  # least height of the small picture by which a view is judged before it is rendered
 _TRAIN, _VAL = 0, 1
 _INDOOR_M = (0.15, 1.7)  # camera heights in buildings
 
@@ -100,7 +102,7 @@ class SyntheticConfig:
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change whenever the images would."""
-        content = json.dumps({"version": GENERATOR_VERSION, **asdict(self)}, sort_keys=True)
+        content = json.dumps({"version": GENERATOR_VERSION, "views": _VIEWS_VERSION, **asdict(self)}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def record_type(self) -> np.dtype[np.void]:
@@ -148,11 +150,10 @@ def world_images(config: SyntheticConfig, split: int, index: int) -> Iterator[Sy
         camera = random_camera(rng, config.width_px, config.height_px, ranges)
         T_world_camera = place(rng, ranges, driver)
         time_s = float(rng.uniform(0.0, 5.0))
-        view = render(world, camera, T_world_camera, time_s, samples=1)
-        if not _worth_learning(view, nearest_m=0.25 if indoor else 0.5):
+        glance = render(world, _glance(camera), T_world_camera, time_s, samples=1)
+        if not _worth_learning(glance, nearest_m=0.25 if indoor else 0.5):
             continue
-        if config.samples > 1:
-            view = render(world, camera, T_world_camera, time_s, samples=config.samples)
+        view = render(world, camera, T_world_camera, time_s, samples=config.samples)
         depth = np.where(view.solid >= 0, view.depth_m, np.float32(np.inf))
         yield SyntheticImage(random_photometry(rng, view.image_rgb), depth, camera, chaos)
         made += 1
@@ -204,6 +205,12 @@ def _repeat_last(config: SyntheticConfig, split: int, index: int, missing: int) 
         if count == missing:
             return
         yield image
+
+
+def _glance(camera: PinholeCamera) -> PinholeCamera:
+    """The camera with a fourth of the rows and columns, or as many as it takes to tell what there is."""
+    share = max(1.0, min(4.0, camera.height_px / _GLANCE_PX))
+    return camera.resized(round(camera.width_px / share), round(camera.height_px / share))
 
 
 def _worth_learning(view: Rendering, nearest_m: float) -> bool:

@@ -71,9 +71,10 @@ class DensePrior(nn.Module):
     The last convolutions start at zero: a network that gets a prior computes at first what it did without.
     """
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        """`widths` are the channels at full resolution, at half, ..."""
+    def __init__(self, widths: tuple[int, ...], grid_stride: int = 1) -> None:
+        """`widths` are the channels at full resolution, at half, ...; from half resolution on with `grid_stride` 2."""
         super().__init__()
+        self.finest = grid_stride // 2
         self.inner = nn.ModuleList(nn.Conv2d(3, HIDDEN, 3, padding=1) for _ in widths)
         self.outer = nn.ModuleList(nn.Conv2d(HIDDEN, width, 3, padding=1) for width in widths)
         for convolution in self.outer:
@@ -84,10 +85,10 @@ class DensePrior(nn.Module):
         """Features of a batch; see `filled_pyramid`.
 
         Returns:
-            float32 [B, C_l, H / 2^l, W / 2^l] per level, l = 0...
+            float32 [B, C_l, H / 2^l, W / 2^l] per level, l = 0... (or 1..., see `grid_stride`).
         """
         with torch.autocast(device_type=points.depth_m.device.type, enabled=False):
-            pyramid = filled_pyramid(points, batch, height, width, len(self.inner))
+            pyramid = filled_pyramid(points, batch, height, width, self.finest + len(self.inner))[self.finest :]
             maps = []
             for level, inner, outer in zip(pyramid, self.inner, self.outer, strict=True):
                 inv_depth = level.inv_depth

@@ -21,9 +21,10 @@ from mono_depth_ros.networks.sparse_convolution import ENCODED_CHANNELS, SparseB
 
 __all__ = ["PACKNET01", "PACKNET_SAN01", "PackNetSan", "PackNetSanConfig", "SparsePoints"]
 
-STRIDE = 32  # height and width must be multiples of it: five packings halve them
+CELLS = 32  # height and width in cells of the finest features must be multiples of it: five packings halve them
 IMAGE_INPUTS = ("rgb", "local_contrast")
 PACKING_BORDERS = ("zeros", "continued")
+GRID_STRIDES = (1, 2)
 CONTRAST_WINDOW_PX = 15
 
 
@@ -52,6 +53,8 @@ class PackNetSanConfig:
             what the first one says there ("continued"); then both are one convolution, and are exported as one.
         image_input: "rgb" as it is (the original), or "local_contrast": every channel relative to mean and deviation of
             its surroundings, which leaves edges and texture and takes light and exposure away.
+        grid_stride: pixels per cell of the finest features. 1 is the original; 2 packs the image (space to depth)
+            before the stem, and every head unpacks: a fourth of the work, and depth at every pixel all the same.
     """
 
     widths: tuple[int, ...] = (32, 32, 64, 128, 256, 512)
@@ -71,6 +74,7 @@ class PackNetSanConfig:
     prior: bool = False
     packing_border: str = "zeros"
     image_input: str = "rgb"
+    grid_stride: int = 1
 
     def __post_init__(self) -> None:
         """Collect every problem, then raise ConfigError once."""
@@ -99,6 +103,7 @@ class PackNetSanConfig:
             ("sparse_encoding", tuple(ENCODED_CHANNELS)),
             ("packing_border", PACKING_BORDERS),
             ("image_input", IMAGE_INPUTS),
+            ("grid_stride", GRID_STRIDES),
         ):
             if getattr(self, name) not in known:
                 problems.append(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
@@ -106,6 +111,11 @@ class PackNetSanConfig:
             problems.append("prior: expected false without a sparse branch, got true")
         if problems:
             raise ConfigError("network configuration: " + "; ".join(problems))
+
+    @property
+    def size_step_px(self) -> int:
+        """Height and width of images must be multiples of it."""
+        return CELLS * self.grid_stride
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for YAML, JSON and checkpoints; `from_dict` reads it back."""
@@ -226,17 +236,18 @@ class Unpacking(nn.Module):
 
 
 class InverseDepthHead(nn.Module):
-    """Features -> inverse depth in (0, 1 / min_depth_m), 1/m."""
+    """Features -> inverse depth in (0, 1 / min_depth_m), 1/m, at `grid_stride` times their size."""
 
-    def __init__(self, channels: int, min_depth_m: float) -> None:
+    def __init__(self, channels: int, config: PackNetSanConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, 1, 3, padding=1)
-        self.min_depth_m = min_depth_m
+        self.conv = nn.Conv2d(channels, config.grid_stride**2, 3, padding=1)
+        self.grid_stride, self.min_depth_m = config.grid_stride, config.min_depth_m
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, 1, H, W]. Far depths need the weights' float32, whatever the caller's autocast says."""
+        """[B, C, H, W] -> [B, 1, s H, s W]. Far depths need the weights' float32, whatever a caller's autocast says."""
         with torch.autocast(device_type=x.device.type, enabled=False):
-            return torch.sigmoid(self.conv(x.to(self.conv.weight.dtype))) / self.min_depth_m
+            logits = functional.pixel_shuffle(self.conv(x.to(self.conv.weight.dtype)), self.grid_stride)
+            return torch.sigmoid(logits) / self.min_depth_m
 
 
 def local_contrast(rgb: Tensor) -> Tensor:
@@ -251,7 +262,7 @@ def local_contrast(rgb: Tensor) -> Tensor:
 
 
 class PackNetFeatures(NamedTuple):
-    """Encoder output: `stem` [B, ni, H, W] and five `skips` [B, n_l, H / 2^l, W / 2^l], l = 1..5."""
+    """Encoder output: `stem` [B, ni, H, W] and five `skips` [B, n_l, H / 2^l, W / 2^l], l = 1..5; H, W in cells."""
 
     stem: Tensor
     skips: tuple[Tensor, ...]
@@ -274,7 +285,7 @@ class PackNetSan(nn.Module):
         super().__init__()
         self.config = config
         stem, *widths = config.widths
-        self.stem = ConvNormElu(3, stem, config.stem_kernel, config)
+        self.stem = ConvNormElu(3 * config.grid_stride**2, stem, config.stem_kernel, config)
         self.stages = nn.ModuleList([ConvNormElu(stem, widths[0], config.first_kernel, config)])
         for i, count in enumerate(config.blocks):
             inputs = (widths[i], *[widths[i + 1]] * (count - 1))
@@ -290,7 +301,7 @@ class PackNetSan(nn.Module):
         self.merges = nn.ModuleList(
             ConvNormElu(widths[i] + skips[i] + with_inv_depth[i], widths[i], 3, config) for i in range(5)
         )
-        self.heads = nn.ModuleList(InverseDepthHead(widths[i], config.min_depth_m) for i in range(4))
+        self.heads = nn.ModuleList(InverseDepthHead(widths[i], config) for i in range(4))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
@@ -298,28 +309,34 @@ class PackNetSan(nn.Module):
 
         if config.sparse:
             self.sparse_branch = SparseBranch(
-                tuple(widths), config.sparse_kernels, config.sparse_hidden_factor, config.sparse_encoding
+                tuple(widths),
+                config.sparse_kernels,
+                config.sparse_hidden_factor,
+                config.sparse_encoding,
+                config.grid_stride,
             )
             self.fusion_weight = nn.Parameter(torch.ones(5))
             self.fusion_bias = nn.Parameter(torch.zeros(5))
         if config.prior:
-            self.prior = DensePrior((stem, *widths))
+            self.prior = DensePrior((stem, *widths), config.grid_stride)
 
     def encode(self, rgb: Tensor) -> PackNetFeatures:
         """Image features.
 
         Args:
-            rgb: float [B, 3, H, W] in 0..1; H and W multiples of 32.
+            rgb: float [B, 3, H, W] in 0..1; H and W multiples of `config.size_step_px`.
 
         Raises:
             ConfigError: the size does not fit.
         """
-        if rgb.ndim != 4 or rgb.shape[1] != 3 or rgb.shape[2] % STRIDE or rgb.shape[3] % STRIDE:
+        step = self.config.size_step_px
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or rgb.shape[2] % step or rgb.shape[3] % step:
             raise ConfigError(
-                f"rgb: expected [B, 3, H, W] with H and W multiples of {STRIDE}, got {tuple(rgb.shape)}; "
+                f"rgb: expected [B, 3, H, W] with H and W multiples of {step}, got {tuple(rgb.shape)}; "
                 "resize the image (and its camera) first"
             )
-        x = stem = self.stem(local_contrast(rgb) if self.config.image_input == "local_contrast" else rgb)
+        seen = local_contrast(rgb) if self.config.image_input == "local_contrast" else rgb
+        x = stem = self.stem(functional.pixel_unshuffle(seen, self.config.grid_stride))
         skips = []
         for stage, packing in zip(self.stages, self.packings, strict=True):
             x = packing(stage(x))
@@ -336,13 +353,14 @@ class PackNetSan(nn.Module):
         """
         if not self.config.sparse:
             raise ConfigError("points: this network only predicts (its configuration has sparse=False); pass None")
-        batch, _, height, width = features.stem.shape
-        has_points, maps = self.sparse_branch(points, batch, int(height), int(width))
+        batch, _, rows, columns = features.stem.shape
+        height, width = int(rows) * self.config.grid_stride, int(columns) * self.config.grid_stride
+        has_points, maps = self.sparse_branch(points, batch, height, width)
         choose = has_points.view(-1, 1, 1, 1)
         fused = [skip * self.fusion_weight[i] + maps[i] + self.fusion_bias[i] for i, skip in enumerate(features.skips)]
         stem = features.stem
         if self.config.prior:
-            prior = self.prior(valid_points(points, batch, int(height), int(width)), batch, int(height), int(width))
+            prior = self.prior(valid_points(points, batch, height, width), batch, height, width)
             fused = [skip + filled for skip, filled in zip(fused, prior[1:], strict=True)]
             stem = torch.where(choose, stem + prior[0], stem)
         skips = (torch.where(choose, new, skip) for new, skip in zip(fused, features.skips, strict=True))
@@ -356,7 +374,9 @@ class PackNetSan(nn.Module):
         for i in (4, 3, 2, 1, 0):
             parts = [self.unpackings[i](x), skips[i]]
             if inv_depths:
-                parts.append(functional.interpolate(inv_depths[0], scale_factor=2.0, mode="nearest"))
+                coarser = inv_depths[0]  # with a grid of stride 2 it has one value per cell of this level already
+                stride_1 = self.config.grid_stride == 1
+                parts.append(functional.interpolate(coarser, scale_factor=2.0, mode="nearest") if stride_1 else coarser)
             x = self.merges[i](torch.cat(parts, dim=1))
             if i < len(self.heads):
                 inv_depths.insert(0, self.heads[i](x))
@@ -366,7 +386,7 @@ class PackNetSan(nn.Module):
         """Depth of a batch of images.
 
         Args:
-            rgb: float [B, 3, H, W] in 0..1; H and W multiples of 32.
+            rgb: float [B, 3, H, W] in 0..1; H and W multiples of `config.size_step_px`.
             points: sparse depth of the batch; None predicts, as does a batch without any valid point.
         """
         features = self.encode(rgb)

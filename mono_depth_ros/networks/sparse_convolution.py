@@ -244,7 +244,7 @@ class SparseLevel(nn.Module):
 
 
 class SparseBranch(nn.Module):
-    """Sparse depth -> dense feature maps at strides 2, 4, ... (one per level).
+    """Sparse depth -> dense feature maps at strides 2, 4, ... (one per level), in cells of `grid_stride` pixels.
 
     `encoding` says what the network sees of a depth d:
         "depth": d itself in metres. The pooling then keeps the farthest point of a window, as in the original.
@@ -252,9 +252,12 @@ class SparseBranch(nn.Module):
         "log": (log(20 / d), 1). The same, and a metre counts the less the farther it is.
     """
 
-    def __init__(self, widths: tuple[int, ...], kernels: tuple[int, ...], hidden_factor: int, encoding: str) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], kernels: tuple[int, ...], hidden_factor: int, encoding: str, grid_stride: int = 1
+    ) -> None:
+        """`grid_stride` 2 pools the points once before the first level, whose features are at stride 4 then."""
         super().__init__()
-        self.encoding = encoding
+        self.encoding, self.grid_stride = encoding, grid_stride
         inputs = (ENCODED_CHANNELS[encoding], *widths[:-1])
         self.levels = nn.ModuleList(
             SparseLevel(inputs[i], widths[i], kernels[i], hidden_factor) for i in range(len(widths))
@@ -275,8 +278,8 @@ class SparseBranch(nn.Module):
             batch, height, width: number and size of the images.
 
         Returns:
-            bool [B], which images have at least one valid point, and per level float32 [B, C, H / 2^l, W / 2^l], zero
-            where the level has no cell.
+            bool [B], which images have at least one valid point, and per level float32 [B, C, H / 2^l, W / 2^l] (H, W
+            in cells), zero where the level has no cell.
         """
         points = valid_points(points, batch, height, width)
         image = points.bvu[:, 0]
@@ -287,6 +290,8 @@ class SparseBranch(nn.Module):
         # says.
         with torch.autocast(device_type=image.device.type, enabled=False):
             grid = SparseGrid(self.encode(points.depth_m), points.bvu, batch, height, width)
+            if self.grid_stride == 2:
+                grid = max_pool(grid)
             maps = []
             for level in self.levels:
                 grid = level(grid)

@@ -21,7 +21,8 @@ class Augmentation:
         gain_sigma, gamma_sigma, contrast_sigma, channel_gain_sigma: strength of brightness changes.
         blur, noise_sigma: share of blurred images; largest sigma of added noise.
         empty: images nearly without content, from which only points tell depth.
-        rescale: images whose depth and points are scaled by a common factor, so that layout lies and points are right.
+        rescale: images whose depth and points are scaled by a common factor in completion, so that layout lies and
+            points are right.
         rescale_sigma: of that factor.
     """
 

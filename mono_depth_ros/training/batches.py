@@ -41,12 +41,16 @@ class TrainingSample:
         rgb: float32 [3, H, W], 0..1.
         truth_depth_m: float32 [H, W]; NaN unknown, inf sky.
         points: the sparse input, noise and all.
-        predictable: whether the image tells its metric depth (not when emptied or rescaled).
+        shown_depth_m: as `truth_depth_m`, what the image shows: the truth before it was rescaled.
+        rescaled: whether both differ.
+        predictable: whether the image tells its metric depth (not when emptied).
     """
 
     rgb: Float32
     truth_depth_m: Float32
     points: SparseDepth
+    shown_depth_m: Float32
+    rescaled: bool
     predictable: bool
 
 
@@ -94,6 +98,8 @@ class Batch:
         clips: the images around these, where they come from a drive. `truth_depth_m` is then what supervises, if
             anything does: truth, or NaN beside the recorded points.
         kept: bool [N], the points that are left when they are thinned out; None where nothing asks for it.
+        shown_depth_m: as `truth_depth_m`, for the prediction, where images were rescaled; None for the same.
+        rescaled: bool [B], which images were; None for none.
     """
 
     rgb: Tensor
@@ -104,6 +110,8 @@ class Batch:
     predict_weight: Tensor
     clips: ClipTensors | None = None
     kept: Tensor | None = None
+    shown_depth_m: Tensor | None = None
+    rescaled: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -158,19 +166,18 @@ def training_sample(
     depth, rgb, camera = image.depth_m, image.image_rgb, image.camera
     if rng.uniform() < augmentation.flip:
         depth, rgb, camera = depth[:, ::-1], rgb[:, ::-1], mirrored(camera)
-    factor = 1.0 / focal_factor(camera, trained_fx_px)
+    shown = truth = depth * np.float32(1.0 / focal_factor(camera, trained_fx_px))
     rescaled = rng.uniform() < augmentation.rescale
     if rescaled:
-        factor *= float(np.exp(rng.normal(0.0, augmentation.rescale_sigma)))
-    truth = depth * np.float32(factor)
+        truth = shown * np.float32(np.exp(rng.normal(0.0, augmentation.rescale_sigma)))
     points = sample_points(rng, truth, camera, patterns)
-    truth = np.where(truth > max_depth_m, np.float32(np.inf), truth)
+    shown, truth = (np.where(far > max_depth_m, np.float32(np.inf), far) for far in (shown, truth))
     picture = augment_image(rng, rgb, random_look(rng, augmentation))
     emptied = rng.uniform() < augmentation.empty
     if emptied:
         picture = empty_image(rng, picture)
     chw = np.ascontiguousarray(np.moveaxis(picture, 2, 0))
-    return TrainingSample(chw, truth.astype(np.float32), points, not (rescaled or emptied))
+    return TrainingSample(chw, truth.astype(np.float32), points, shown.astype(np.float32), bool(rescaled), not emptied)
 
 
 def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | None = None) -> Batch:
@@ -192,6 +199,8 @@ def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | N
         torch.from_numpy(np.concatenate(depth).astype(np.float32)),
         torch.from_numpy(np.concatenate(trusted).astype(np.float32)),
         torch.tensor([w * float(s.predictable) for w, s in zip(weights, samples, strict=True)]),
+        shown_depth_m=torch.from_numpy(np.stack([s.shown_depth_m for s in samples])[:, None]),
+        rescaled=torch.tensor([s.rescaled for s in samples]),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSanConfig
+from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.objectives.camera_height import GroundOptions
 from mono_depth_ros.objectives.photometric import PhotometricOptions
 from mono_depth_ros.objectives.reprojected import Norm
@@ -217,6 +217,8 @@ class TrainConfig:
         accelerator: of lightning.fabric: "auto", "cpu", "cuda".
         devices, nodes: processes per machine and machines; more than one process trains by DDP.
         channels_last: memory layout of images and weights; the same numbers up to rounding.
+        compile: whether torch compiles the passes of the depth network, which takes minutes at the start and a C++
+            compiler, and then makes each step faster; for runs of an hour and more.
         threads: of torch on the CPU; 0 leaves torch's choice.
         render_workers: processes that render the images.
         trained_fx_px: focal length at network resolution that depths are normalised to; null takes that of the drives.
@@ -245,6 +247,7 @@ class TrainConfig:
     devices: int = 1
     nodes: int = 1
     channels_last: bool = False
+    compile: bool = False
     threads: int = 0
     render_workers: int = 2
     trained_fx_px: float | None = 185.0
@@ -274,10 +277,11 @@ class TrainConfig:
         ]
         if self.modes not in MODES:
             problems.append(f"modes: expected one of {', '.join(MODES)}, got {self.modes!r}")
-        if self.width_px % STRIDE or self.height_px % STRIDE:
+        step = self.network.size_step_px
+        if self.width_px % step or self.height_px % step:
             section = "drive" if self.on_drives else "rendered"
             size = f"{self.width_px}x{self.height_px}"
-            problems.append(f"{section}: expected width and height in multiples of {STRIDE}, got {size}")
+            problems.append(f"{section}: expected width and height in multiples of {step}, got {size}")
         if self.devices * self.nodes > 0 and self.batch_size % (self.devices * self.nodes):
             problems.append(
                 f"batch_size: expected a multiple of devices * nodes = {self.devices * self.nodes}, "

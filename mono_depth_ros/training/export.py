@@ -21,7 +21,7 @@ from torch.nn import functional
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, save_contract, sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.networks.packnet_san import STRIDE, PackNetSan, PackNetSanConfig
+from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata, NetworkState, cpu_weights
 from mono_depth_ros.training.joined_packing import with_joined_packings
@@ -102,8 +102,8 @@ def export_model(
     Args:
         checkpoint: with a depth network.
         out_dir: folder of the model; other files in it stay, an older model is replaced.
-        size_px: height and width, multiples of 32; None takes those of the checkpoint. At another width the training
-            focal length is scaled with it.
+        size_px: height and width, multiples of the network's `size_step_px`; None takes those of the checkpoint. At
+            another width the training focal length is scaled with it.
         weights: "fp32", or "fp16": weights are rounded to half precision, stored so, and computed with in float32. The
             comparison is then with the rounded network.
 
@@ -112,11 +112,12 @@ def export_model(
         ModelContractError: the checkpoint has no depth network, or the graph does not agree with torch.
     """
     height, width = size_px or (checkpoint.metadata.height_px, checkpoint.metadata.width_px)
-    if height < STRIDE or width < STRIDE or height % STRIDE or width % STRIDE:
-        raise ConfigError(f"size: expected multiples of {STRIDE}, got height {height}, width {width}")
     if weights not in WEIGHT_TYPES:
         raise ConfigError(f"weights: expected one of {WEIGHT_TYPES}, got {weights!r}")
     network = checkpoint.depth_network()
+    step = network.config.size_step_px
+    if height < step or width < step or height % step or width % step:
+        raise ConfigError(f"size: expected multiples of {step}, got height {height}, width {width}")
     if weights == "fp16":
         round_weights_to_half(network)
     content = build_onnx(DialGraph(with_two_step_norms(with_joined_packings(network))).eval(), height, width)

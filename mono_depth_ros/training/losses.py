@@ -54,7 +54,8 @@ def _of_truth(outputs: Outputs, batch: Batch, config: TrainConfig, share: float)
     weights = config.objectives
     terms: Weighted = {}
     if outputs.predicted is not None:
-        value = supervised_depth(outputs.predicted, batch.truth_depth_m, weights.prediction)
+        shown = batch.truth_depth_m if batch.shown_depth_m is None else batch.shown_depth_m
+        value = supervised_depth(outputs.predicted, shown, weights.prediction)
         terms["prediction"] = (value * batch.predict_weight).mean(), weights.prediction_weight.at(share)
     if outputs.completed is not None:
         value = supervised_depth(outputs.completed, batch.truth_depth_m, weights.completion)
@@ -70,7 +71,9 @@ def _of_features(outputs: Outputs, batch: Batch, config: TrainConfig, share: flo
         at_points = depth_at_points(outputs.completed[0], batch.bvu, batch.trusted_depth_m, len(batch.predict_weight))
         terms["points"] = at_points.mean(), weights.points_weight.at(share)
     if outputs.predicted is not None and outputs.fused is not None and weights.consistency_weight.used:
-        value = feature_consistency(outputs.skips, outputs.fused) * batch.predict_weight
+        # where points say another scale than the image, their features must differ
+        agree = batch.predict_weight if batch.rescaled is None else batch.predict_weight * ~batch.rescaled
+        value = feature_consistency(outputs.skips, outputs.fused) * agree
         terms["consistency"] = value.mean(), weights.consistency_weight.at(share)
     if outputs.completed is not None and outputs.thinned is not None and weights.sparsity_weight.used:
         value = _between_sparsities(outputs.thinned[0], outputs.completed[0], 1.0 / config.max_depth_m)

@@ -23,6 +23,7 @@ from mono_depth_ros.training.checkpoint import (
     save_checkpoint,
 )
 from mono_depth_ros.training.config import TrainConfig
+from mono_depth_ros.training.grid_stride import on_packed_images
 from mono_depth_ros.training.model import CONTEXTS, TrainedModel
 from mono_depth_ros.training.sources import Source, without_sparse_branch
 from mono_depth_ros.training.validation import DriveScores, Scores
@@ -93,7 +94,8 @@ def initialised(config: TrainConfig) -> TrainConfig:
     """The recipe with the network and focal length of its `init` checkpoint, or with the network that it trains.
 
     A prior that the recipe asks for is added to a network that has none yet, and packings go on beyond the border where
-    it asks for that; local contrast takes the place of colours: the first convolutions then have to learn anew.
+    it asks for that; local contrast takes the place of colours: the first convolutions then have to learn anew. A grid
+    of stride 2 makes of it a network for images of twice the size, see `grid_stride`.
 
     Raises:
         ConfigError: there is nothing to learn from, or the checkpoint's network cannot do what `modes` asks.
@@ -115,6 +117,8 @@ def initialised(config: TrainConfig) -> TrainConfig:
         network = replace(network, image_input=config.network.image_input)
     if config.network.packing_border != "zeros":
         network = replace(network, packing_border=config.network.packing_border)
+    if config.network.grid_stride != 1:
+        network = replace(network, grid_stride=config.network.grid_stride)
     fx_px = checkpoint.metadata.trained_fx_px
     if fx_px is not None:
         fx_px *= config.width_px / checkpoint.metadata.width_px
@@ -146,7 +150,10 @@ def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
     if config.init:
         checkpoint = start_checkpoint(config.init)
         new_prior = {name: value for name, value in model.depth.state_dict().items() if name.startswith("prior.")}
-        model.depth.load_state_dict({**new_prior, **checkpoint.depth_network().state_dict()})
+        known = checkpoint.depth_network()
+        coarser = model.depth.config.grid_stride > known.config.grid_stride
+        weights = on_packed_images(known.state_dict()) if coarser else known.state_dict()
+        model.depth.load_state_dict({**new_prior, **weights})
         _take_pose(model, checkpoint)
     return model, copy.deepcopy(model).eval()
 

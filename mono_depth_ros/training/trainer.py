@@ -151,6 +151,9 @@ def _start(config: TrainConfig, source: Source, out: Path, resume: bool) -> "_Ru
         parameter_groups(trained, config), lr=config.optimiser.rate, weight_decay=config.optimiser.weight_decay
     )
     model, optimiser = fabric.setup(trained, adam)
+    if config.compile:
+        depth = trained.depth  # not the sparse branch, whose shapes change with the number of points
+        depth.encode, depth.decode = torch.compile(depth.encode), torch.compile(depth.decode)  # type: ignore[method-assign]
     state = RunState(trained, averaged.to(fabric.device), optimiser)
     out.mkdir(parents=True, exist_ok=True)
     if resume and (out / LAST).exists():

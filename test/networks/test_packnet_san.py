@@ -213,3 +213,43 @@ def test_configuration_survives_a_dictionary_and_reports_all_problems_at_once():
         PackNetSanConfig(widths=(8, 8), stem_kernel=4, dropout=1.5, sparse_encoding="logarithm", min_depth_m=0.0)
     for word in ("widths", "kernels", "dropout", "sparse_encoding", "min_depth_m"):
         assert word in str(caught.value)
+
+
+def test_a_grid_of_stride_2_gives_depth_at_every_pixel_for_a_fourth_of_the_work():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.manual_seed(0)
+    fine, coarse = PackNetSan(TINY).eval(), PackNetSan(replace(TINY, grid_stride=2, prior=True)).eval()
+    rgb = torch.rand(2, 3, 64, 128)
+    work = []
+    for network in (fine, coarse):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            inv_depths = network(rgb).inv_depths
+        work.append(counter.get_total_flops())
+        assert [tuple(d.shape[2:]) for d in inv_depths] == [(64, 128), (32, 64), (16, 32), (8, 16)]
+    assert work[1] < 0.4 * work[0]
+    pixels = coarse(rgb).inv_depths[0]
+    assert (pixels[..., ::2] - pixels[..., 1::2]).abs().max() > 1e-4  # they are not one value repeated
+    with pytest.raises(ConfigError, match="multiples of 64"):
+        coarse(torch.rand(1, 3, 32, 128))
+    with pytest.raises(ConfigError, match="grid_stride"):
+        replace(TINY, grid_stride=3)
+
+
+def test_a_grid_of_stride_2_completes_from_the_nearest_point_of_a_cell():
+    torch.manual_seed(0)
+    network = PackNetSan(replace(TINY, grid_stride=2)).eval()
+    rgb = torch.rand(1, 3, 64, 128)
+    near, far = torch.tensor([[0, 20, 40]]), torch.tensor([[0, 21, 41]])
+    with torch.no_grad():
+        alone, both, none = (
+            network(rgb, SparsePoints(bvu, depth_m)).inv_depths[0]
+            for bvu, depth_m in (
+                (near, torch.tensor([5.0])),
+                (torch.cat([near, far]), torch.tensor([5.0, 30.0])),
+                (near[:0], torch.zeros(0)),
+            )
+        )
+        torch.testing.assert_close(none, network(rgb).inv_depths[0], rtol=0, atol=0)
+    assert (alone - none).abs().max() > 1e-4
+    torch.testing.assert_close(both, alone, rtol=1e-4, atol=1e-6)

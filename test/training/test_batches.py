@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches: focal normalisation, points, augmentation, and that a step always gives the same batch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,16 +108,34 @@ def test_far_surfaces_count_as_sky() -> None:
     assert 0.2 < finite.mean() < 0.8
 
 
-def test_rescaled_and_emptied_images_do_not_teach_prediction() -> None:
-    rescaling, emptying = Augmentation(empty=0.0, rescale=1.0), Augmentation(empty=1.0, rescale=0.0)
+def test_a_rescaled_image_teaches_completion_its_points_and_prediction_what_it_shows() -> None:
     image = _image()
+    rescaling = Augmentation(flip=0.0, empty=0.0, rescale=1.0)
     rescaled = training_sample(np.random.default_rng(1), image, 60.0, 1e9, rescaling, EXACT)
-    emptied = training_sample(np.random.default_rng(1), image, 60.0, 1e9, emptying, EXACT)
-    assert not rescaled.predictable
-    assert not emptied.predictable
+    plain = training_sample(np.random.default_rng(1), image, 60.0, 1e9, replace(PLAIN, flip=0.0), EXACT)
+    assert rescaled.predictable
+    assert rescaled.rescaled
     points = rescaled.points  # points and truth are scaled alike
     np.testing.assert_allclose(points.depth_m, rescaled.truth_depth_m[points.rows, points.cols], rtol=1e-6)
-    true_image = training_sample(np.random.default_rng(1), image, 60.0, 1e9, PLAIN, EXACT).rgb
+    np.testing.assert_array_equal(rescaled.shown_depth_m, plain.truth_depth_m)
+    ratio = rescaled.truth_depth_m / rescaled.shown_depth_m
+    assert abs(float(np.nanmedian(ratio)) - 1.0) > 1e-3
+    np.testing.assert_allclose(ratio[np.isfinite(ratio)], np.nanmedian(ratio), rtol=1e-5)
+
+
+def test_what_a_rescaled_image_shows_is_sky_by_its_own_depth() -> None:
+    rescaling = Augmentation(flip=0.0, empty=0.0, rescale=1.0, rescale_sigma=1.0)
+    samples = [training_sample(np.random.default_rng(i), _image(), 60.0, 30.0, rescaling, EXACT) for i in range(8)]
+    for sample in samples:
+        np.testing.assert_array_equal(np.isinf(sample.shown_depth_m), np.isinf(samples[0].shown_depth_m))
+    assert any((np.isinf(s.truth_depth_m) != np.isinf(s.shown_depth_m)).any() for s in samples)
+
+
+def test_emptied_images_do_not_teach_prediction() -> None:
+    emptying = Augmentation(empty=1.0, rescale=0.0)
+    emptied = training_sample(np.random.default_rng(1), _image(), 60.0, 1e9, emptying, EXACT)
+    assert not emptied.predictable
+    true_image = training_sample(np.random.default_rng(1), _image(), 60.0, 1e9, PLAIN, EXACT).rgb
     seen = np.corrcoef(emptied.rgb.ravel(), true_image.ravel())[0, 1]
     assert abs(seen) < 0.5
 

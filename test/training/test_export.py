@@ -166,6 +166,17 @@ def test_an_exported_model_is_a_checkpoint_to_train_on_from(tmp_path, weights, p
     assert initialised(continued).network == replace(network.config, packing_border="continued")
     started = new_models(with_prior)[0].depth.eval()
     np.testing.assert_allclose(torch_depth(started, arrays), given, rtol=1e-4)
+    packed = TrainConfig(
+        init=str(tmp_path / "m"),
+        network=replace(network.config, grid_stride=2),
+        rendered=SyntheticConfig(width_px=128, height_px=64),
+    )
+    assert initialised(packed).trained_fx_px == pytest.approx(METADATA.trained_fx_px * 128 / METADATA.width_px)
+    larger = new_models(initialised(packed))[0].depth.eval()
+    assert larger.config == replace(network.config, grid_stride=2)
+    rgb, bvu, depth_m = arrays
+    twice = (rgb.repeat(2, axis=1).repeat(2, axis=2), bvu * (1, 2, 2), depth_m)
+    np.testing.assert_allclose(torch_depth(larger, twice), given.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-3)
 
 
 def test_an_exported_model_that_lacks_a_weight_names_it_and_the_way_out(tmp_path):

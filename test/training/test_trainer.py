@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: it learns, it resumes bit for bit, it stops on nonsense."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,45 @@ def test_sparsity_below_the_sky_is_all_one(images: list[SyntheticImage]) -> None
         outputs = Outputs(None, (far,), (), None, None, (thinned,))
         value = objective(outputs, batch, replace(SPARSITY, modes="completion"), 0.0)["sparsity"]
         assert float(value) == pytest.approx(expected, abs=1e-5)
+
+
+def test_prediction_learns_what_a_rescaled_image_shows(
+    images: list[SyntheticImage],
+) -> None:
+    rescaling = replace(CONFIG, augmentation=Augmentation(empty=0.0, rescale=1.0))
+    batch = rendered_source(rescaling, images, images).batch(range(2))
+    assert batch.shown_depth_m is not None
+    assert batch.rescaled is not None
+    assert batch.rescaled.tolist() == [True, True]
+    right = (1.0 / batch.shown_depth_m.clamp(max=1e3),)
+    wrong = (1.0 / batch.truth_depth_m.clamp(max=1e3),)
+    skips, fused = (torch.zeros(2, 4, 2, 2),), (torch.ones(2, 4, 2, 2),)
+    losses = [objective(Outputs(depths, right, skips, fused, None), batch, rescaling, 0.0) for depths in (right, wrong)]
+    assert losses[0]["prediction"] < 0.3 * losses[1]["prediction"]
+    assert losses[0]["completion"] > losses[0]["prediction"]
+    assert float(losses[0]["consistency"]) == 0.0
+    true_scale = replace(batch, rescaled=torch.zeros(2, dtype=torch.bool))
+    assert float(objective(Outputs(right, right, skips, fused, None), true_scale, rescaling, 0.0)["consistency"]) > 0.1
+
+
+def test_compiled_passes_learn_the_same(
+    tmp_path: Path, images: list[SyntheticImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    def quickly(function: Callable[..., object]) -> object:  # generating C++ takes minutes, and is torch's own affair
+        compiled.append(function.__name__)
+        return compile_really(function, backend="aot_eager")
+
+    compile_really = torch.compile
+    monkeypatch.setattr(torch, "compile", quickly)
+    source = rendered_source(CONFIG, images, images)
+    plain = load_checkpoint(train(CONFIG, source, tmp_path / "plain", False, _quiet)).training_state["weights"]
+    assert not compiled
+    fast = train(replace(CONFIG, compile=True), source, tmp_path / "compiled", False, _quiet)
+    assert compiled == ["encode", "decode"]
+    for name, value in load_checkpoint(fast).training_state["weights"].items():
+        torch.testing.assert_close(value, plain[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_points_are_thinned_only_where_it_is_used(images: list[SyntheticImage]) -> None:
