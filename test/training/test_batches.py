@@ -262,3 +262,34 @@ def test_the_cache_is_rendered_once_resumed_and_read_back(tmp_path: Path) -> Non
         width_px=64, height_px=32, train_images=4, val_images=2, images_per_world=2, shard_images=2, seed=1
     )
     assert cache_folder(other, tmp_path) != folder
+
+
+def test_a_random_convolution_changes_the_surfaces_and_leaves_shapes_and_brightness() -> None:
+    image = np.full((48, 64, 3), 60, np.uint8)
+    image[12:36, 20:44] = 180
+    plain = Augmentation(
+        flip=0.0, channel_shuffle=0.0, grey=0.0, gain_sigma=0.0, gamma_sigma=0.0, contrast_sigma=0.0,
+        channel_gain_sigma=0.0, blur=0.0, noise_sigma=0.0,
+    )  # fmt: skip
+    convolving = replace(plain, random_convolution=1.0)
+    same = augment_image(np.random.default_rng(0), image, random_look(np.random.default_rng(0), plain))
+    np.testing.assert_allclose(same, image / 255.0, atol=1e-6)
+    inside, changed, sides = np.s_[18:30, 26:38], [], set()
+    for seed in range(24):
+        look = random_look(np.random.default_rng(seed), convolving)
+        assert look.kernel is not None
+        sides.add(look.kernel.shape)
+        seen = augment_image(np.random.default_rng(0), image, look)
+        assert 0.0 <= seen.min() <= seen.max() <= 1.0
+        np.testing.assert_allclose(seen[inside], np.broadcast_to(seen[24, 32], (12, 12, 3)), atol=0.01)  # still even
+        changed.append(float(np.abs(seen - same).mean()))
+    assert sides == {(3, side, side, 3) for side in (1, 3, 5, 7)}
+    assert np.median(changed) > 0.02
+    assert len({round(value, 4) for value in changed}) > 12
+
+
+def test_the_other_looks_are_what_they_were_without_random_convolutions() -> None:
+    first, second = (
+        random_look(np.random.default_rng(5), Augmentation(random_convolution=share)) for share in (0.0, 1e-12)
+    )
+    assert (first.gamma, first.noise, first.blur_px, first.kernel) == (second.gamma, second.noise, second.blur_px, None)
