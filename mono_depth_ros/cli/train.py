@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; 0 when trained to the end."""
     from mono_depth_ros.errors import ConfigError
     from mono_depth_ros.training.recipe_file import read_recipe
-    from mono_depth_ros.training.run_state import LAST, initialised
+    from mono_depth_ros.training.run_state import LAST, changed_network, initialised
     from mono_depth_ros.training.trainer import train
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill saves a checkpoint, as Ctrl-C does
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     bar = _Bar(quiet=not first)
     with bar:
         if first:
+            for change in changed_network(config):
+                bar.say(f"the network of {config.init}, but {change}")
             _keep_recipe(config, out, bar)
         source = _source(config, args.data, bar)
         checkpoint = train(config, source, out, args.resume, bar.training)

@@ -125,6 +125,15 @@ def initialised(config: TrainConfig) -> TrainConfig:
     return replace(config, network=network, trained_fx_px=fx_px)
 
 
+def changed_network(config: TrainConfig) -> list[str]:
+    """What an initialised recipe changes in the network of its `init`: "image_input: rgb -> local_contrast"."""
+    checkpoint = start_checkpoint(config.init) if config.init else None
+    if checkpoint is None or checkpoint.depth is None:
+        return []
+    before, after = PackNetSanConfig.from_dict(checkpoint.depth.config).to_dict(), config.network.to_dict()
+    return [f"{name}: {before[name]} -> {value}" for name, value in after.items() if before[name] != value]
+
+
 def start_checkpoint(init: str) -> Checkpoint:
     """What a run starts from: a checkpoint, or the weights of an exported model. Raises ModelContractError."""
     if not Path(init).is_dir():

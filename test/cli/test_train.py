@@ -127,7 +127,9 @@ def test_three_commands_lead_from_a_bag_to_depth(tmp_path: Path, bag: Path, caps
     assert "COMPLETION" in capsys.readouterr().out
 
 
-def test_video_alone_gives_a_model_that_says_it_knows_no_metres(tmp_path: Path, bag: Path) -> None:
+def test_video_alone_gives_a_model_that_says_it_knows_no_metres(
+    tmp_path: Path, bag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = load_checkpoint(_train_drive(tmp_path, bag, "modes=prediction"))
     assert not checkpoint.metadata.metric
     contract = export_model(checkpoint, tmp_path / "model").contract
@@ -145,6 +147,13 @@ def test_video_alone_gives_a_model_that_says_it_knows_no_metres(tmp_path: Path, 
     assert more.depth.config == checkpoint.depth.config
     for name, value in checkpoint.depth.weights.items():
         torch.testing.assert_close(more.depth.weights[name], value)
+    assert "but" not in capsys.readouterr().err  # nothing about its network changed
+    (tmp_path / "contrast").mkdir()
+    _train_drive(
+        tmp_path / "contrast", bag, "modes=prediction", f"init={start}", "network.image_input=local_contrast",
+        "max_steps=1",
+    )  # fmt: skip
+    assert f"the network of {start}, but image_input: rgb -> local_contrast" in capsys.readouterr().err
 
 
 def test_a_drive_recipe_without_a_drive_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
