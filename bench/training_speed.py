@@ -5,7 +5,8 @@
     python bench/training_speed.py config/train/joint.yaml [--threads 1] [--rounds 5]
 
 Variants take turns, round by round, so that other work on the machine slows all of them alike; the fastest round of
-each counts. `conv3d` computes the packing's 3-D convolution as nn.Conv3d does, as the original writes it.
+each counts, after a first one to warm up (in which the compiled variant compiles, for minutes). `conv3d` computes the
+packing's 3-D convolution as nn.Conv3d does, as the original writes it.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from mono_depth_ros.networks.packnet_san import ChannelConv3d
 from mono_depth_ros.training.batches import Batch, ClipTensors
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.losses import objective
-from mono_depth_ros.training.model import TrainedModel
+from mono_depth_ros.training.model import TrainedModel, compile_passes
 from mono_depth_ros.training.recipe_file import read_recipe
 from mono_depth_ros.training.run_state import new_models
 from mono_depth_ros.training.sources import without_sparse_branch
@@ -74,6 +75,8 @@ def step_of(config: TrainConfig, conv3d: bool = False) -> Callable[[], dict[str,
     model = with_plain_conv3d(model) if conv3d else model
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
+    if config.compile:
+        compile_passes(model)
     adam = torch.optim.AdamW(model.parameters(), lr=1e-5)
     batch = random_batch(config, 300)
     rgb = batch.rgb.to(memory_format=torch.channels_last) if config.channels_last else batch.rgb
@@ -119,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "float32, channels_last": step_of(replace(config, channels_last=True)),
         "bf16": step_of(bf16),
         "bf16, channels_last": step_of(replace(bf16, channels_last=True)),
+        "bf16, compiled": step_of(replace(bf16, compile=True)),
         "bf16, prediction only": step_of(without_sparse_branch(replace(bf16, modes="prediction"))),
         "bf16, completion only": step_of(replace(bf16, modes="completion")),
     }

@@ -89,6 +89,12 @@ class TrainedModel(nn.Module):
         return _to_contexts(poses.view(len(target), CONTEXTS, 6))
 
 
+def compile_passes(model: TrainedModel) -> None:
+    """Lets torch compile encoder and decoder when they first run; not the sparse branch, whose shapes always change."""
+    depth = model.depth
+    depth.encode, depth.decode = torch.compile(depth.encode), torch.compile(depth.decode)  # type: ignore[method-assign]
+
+
 def _one_stream(pose: PoseNet, target: Tensor, contexts: Tensor) -> Tensor:
     """T_context_target [B, C, 4, 4] from images; a network of one neighbour takes each pair by itself."""
     if pose.neighbours == CONTEXTS:

@@ -22,7 +22,7 @@ from mono_depth_ros.training.batches import Batch, positions_of, stream
 from mono_depth_ros.training.config import Optimiser, TrainConfig
 from mono_depth_ros.training.curves import Curves, Progress
 from mono_depth_ros.training.losses import objective, ratio_at_points
-from mono_depth_ros.training.model import Outputs
+from mono_depth_ros.training.model import Outputs, compile_passes
 from mono_depth_ros.training.run_state import (
     LAST,
     RunState,
@@ -152,8 +152,7 @@ def _start(config: TrainConfig, source: Source, out: Path, resume: bool) -> "_Ru
     )
     model, optimiser = fabric.setup(trained, adam)
     if config.compile:
-        depth = trained.depth  # not the sparse branch, whose shapes change with the number of points
-        depth.encode, depth.decode = torch.compile(depth.encode), torch.compile(depth.decode)  # type: ignore[method-assign]
+        compile_passes(trained)
     state = RunState(trained, averaged.to(fabric.device), optimiser)
     out.mkdir(parents=True, exist_ok=True)
     if resume and (out / LAST).exists():
