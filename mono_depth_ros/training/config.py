@@ -206,6 +206,8 @@ class TrainConfig:
         init: checkpoint, or folder of an exported model, to start from (its network and focal length replace those of
             the recipe); empty for none.
         modes: "prediction", "completion" or "joint".
+        learn_dense: whether encoder and decoder learn. Without, prediction stays as `init` has it, and what carries the
+            points (sparse branch, fusion, prior) learns to fit in.
         batch_size: images per step, of all devices together.
         max_steps: length of the run in steps.
         max_minutes: length of the run in minutes of training, whichever ends first; null for steps alone (only then
@@ -234,6 +236,7 @@ class TrainConfig:
     validation: tuple[str, ...] = ()
     init: str = ""
     modes: str = "joint"
+    learn_dense: bool = True
     batch_size: int = 4
     max_steps: int = 10_000
     max_minutes: float | None = None
@@ -277,6 +280,9 @@ class TrainConfig:
         ]
         if self.modes not in MODES:
             problems.append(f"modes: expected one of {', '.join(MODES)}, got {self.modes!r}")
+        if not self.learn_dense and (not self.init or self.modes != "completion"):
+            got = f"init={self.init!r} and modes={self.modes!r}"
+            problems.append(f"learn_dense: expected false only with an init and modes completion, got {got}")
         step = self.network.size_step_px
         if self.width_px % step or self.height_px % step:
             section = "drive" if self.on_drives else "rendered"

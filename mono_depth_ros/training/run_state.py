@@ -29,6 +29,7 @@ from mono_depth_ros.training.sources import Source, without_sparse_branch
 from mono_depth_ros.training.validation import DriveScores, Scores
 
 LAST = "last.ckpt"
+_OF_POINTS = ("sparse_branch.", "fusion_", "prior.")  # parameters of a depth network that only points make use of
 
 
 @dataclass(slots=True)
@@ -164,6 +165,9 @@ def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
         weights = on_packed_images(known.state_dict()) if coarser else known.state_dict()
         model.depth.load_state_dict({**new_prior, **weights})
         _take_pose(model, checkpoint)
+    if not config.learn_dense:
+        for name, parameter in model.depth.named_parameters():
+            parameter.requires_grad_(name.startswith(_OF_POINTS))
     return model, copy.deepcopy(model).eval()
 
 

@@ -22,6 +22,7 @@ from mono_depth_ros.training.curves import Progress, read_history  # noqa: E402
 from mono_depth_ros.training.losses import objective  # noqa: E402
 from mono_depth_ros.training.model import Outputs, TrainedModel  # noqa: E402
 from mono_depth_ros.training.point_patterns import PointPatterns  # noqa: E402
+from mono_depth_ros.training.run_state import initialised  # noqa: E402
 from mono_depth_ros.training.schedule import constant  # noqa: E402
 from mono_depth_ros.training.sources import rendered_source  # noqa: E402
 from mono_depth_ros.training.trainer import learning_rate, train  # noqa: E402
@@ -127,6 +128,22 @@ def test_compiled_passes_learn_the_same(
     assert compiled == ["encode", "decode"]
     for name, value in load_checkpoint(fast).training_state["weights"].items():
         torch.testing.assert_close(value, plain[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_points_learn_to_fit_in_while_prediction_stays(tmp_path: Path, images: list[SyntheticImage]) -> None:
+    source = rendered_source(CONFIG, images, images)
+    start = train(CONFIG, source, tmp_path / "start", False, _quiet)
+    config = initialised(replace(CONFIG, init=str(start), modes="completion", learn_dense=False))
+    after = load_checkpoint(train(config, source, tmp_path / "points", False, _quiet)).depth_network().state_dict()
+    of_points = ("sparse_branch.", "fusion_", "prior.")
+    for name, value in load_checkpoint(start).depth_network().state_dict().items():
+        if not name.startswith(of_points):
+            assert torch.equal(value, after[name]), name
+        elif name.endswith(("merge.weight", "fusion_weight")):
+            assert not torch.equal(value, after[name]), name
+    for wrong in ({"init": str(start), "modes": "joint"}, {"modes": "completion"}):
+        with pytest.raises(ConfigError, match="learn_dense"):
+            replace(CONFIG, learn_dense=False, **wrong)
 
 
 def test_points_are_thinned_only_where_it_is_used(images: list[SyntheticImage]) -> None:
