@@ -191,6 +191,7 @@ def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | N
         with np.errstate(divide="ignore", invalid="ignore"):
             off = np.abs(np.log(points.depth_m) - np.log(truth))
         trusted.append(np.where(off < TRUSTED_POINT, truth, np.float32(0.0)))
+    rescaled = [sample.rescaled for sample in samples]
     weights = [1.0] * len(samples) if chaos_weight is None else list(chaos_weight)
     return Batch(
         torch.from_numpy(np.stack([s.rgb for s in samples])),
@@ -199,8 +200,10 @@ def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | N
         torch.from_numpy(np.concatenate(depth).astype(np.float32)),
         torch.from_numpy(np.concatenate(trusted).astype(np.float32)),
         torch.tensor([w * float(s.predictable) for w, s in zip(weights, samples, strict=True)]),
-        shown_depth_m=torch.from_numpy(np.stack([s.shown_depth_m for s in samples])[:, None]),
-        rescaled=torch.tensor([s.rescaled for s in samples]),
+        shown_depth_m=torch.from_numpy(np.stack([s.shown_depth_m for s in samples])[:, None])
+        if any(rescaled)
+        else None,
+        rescaled=torch.tensor(rescaled) if any(rescaled) else None,
     )
 
 

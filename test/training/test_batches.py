@@ -180,6 +180,8 @@ def test_a_batch_knows_which_points_to_trust_and_whom_to_teach_what() -> None:
     source = [_image(i, chaos=True) for i in range(30)]
     batch = batch_at(source, _recipe(patterns=patterns, augmentation=PLAIN), range(30))
     assert batch.predict_weight.tolist() == [0.25] * 30
+    assert batch.shown_depth_m is None  # no image was rescaled
+    assert batch.rescaled is None
     truth = batch.truth_depth_m[batch.bvu[:, 0], 0, batch.bvu[:, 1], batch.bvu[:, 2]]
     off = (batch.points_depth_m / truth).log().abs()
     assert (off > 0.08).any()

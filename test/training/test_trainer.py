@@ -91,9 +91,7 @@ def test_sparsity_below_the_sky_is_all_one(images: list[SyntheticImage]) -> None
         assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
-def test_prediction_learns_what_a_rescaled_image_shows(
-    images: list[SyntheticImage],
-) -> None:
+def test_prediction_learns_what_a_rescaled_image_shows(images: list[SyntheticImage]) -> None:
     rescaling = replace(CONFIG, augmentation=Augmentation(empty=0.0, rescale=1.0))
     batch = rendered_source(rescaling, images, images).batch(range(2))
     assert batch.shown_depth_m is not None
