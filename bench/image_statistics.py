@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.messages.images import decode_compressed_image, decode_image
 from mono_depth_ros.synthetic.chaos import random_chaos
-from mono_depth_ros.synthetic.indoor_course import indoor_course
-from mono_depth_ros.synthetic.random_camera import camera_pose, random_photometry
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.street import random_street
+from mono_depth_ros.synthetic.indoor.course import indoor_course
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose, random_photometry
+from mono_depth_ros.synthetic.street.scene import random_street
 
 Image = npt.NDArray[np.uint8]
 Float64 = npt.NDArray[np.float64]

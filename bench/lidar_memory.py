@@ -19,9 +19,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mono_depth_ros.datasets.bag_topics import find_topics
-from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.snapshot_feed import SnapshotFeed
+from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
+from mono_depth_ros.datasets.bags.snapshot_feed import SnapshotFeed
+from mono_depth_ros.datasets.bags.topics import find_topics
 from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense

@@ -31,7 +31,7 @@ from typing import Any
 
 from model_card_tables import TABLES
 
-from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
+from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
 from mono_depth_ros.errors import ConfigError, MonoDepthError
 from mono_depth_ros.inference.contract import load_contract
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mono_depth_ros.datasets.simulation import SimulationPlan
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.geometry.rigid import invert_rigid
 from mono_depth_ros.geometry.sparse_depth import cells_of_points
 from mono_depth_ros.perception.snapshot import SensorSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 from mono_depth_ros.synthetic.course import Course
-from mono_depth_ros.synthetic.rendering import render
+from mono_depth_ros.synthetic.render.rendering import render
 from mono_depth_ros.synthetic.robot import LIDAR, SyntheticDrive
 
 ODOMETRY_HZ = 50.0

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
+from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
 from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic import rendering, shading
-from mono_depth_ros.synthetic.indoor_course import indoor_course
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render, visible_windows
-from mono_depth_ros.synthetic.street import random_street
-from mono_depth_ros.synthetic.world import Float32, Float64, Hits, PosedWorld, Shape, World, cast_grid, lit
+from mono_depth_ros.synthetic.indoor.course import indoor_course
+from mono_depth_ros.synthetic.render import rendering, shading
+from mono_depth_ros.synthetic.render.rendering import render, visible_windows
+from mono_depth_ros.synthetic.render.world import Float32, Float64, Hits, PosedWorld, Shape, World, cast_grid, lit
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.scene import random_street
 
 SAMPLES = 2
 GROUND_M = 400.0  # half size of the ground as triangles

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mono_depth_ros.datasets.simulation import SimulationPlan
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import DepthPipeline

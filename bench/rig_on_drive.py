@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from node_on_drive import Player, wait_until
 
-from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
+from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, quaternion_from_rigid, transform_points

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mono_depth_ros.datasets.bag_topics import find_topics
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-from mono_depth_ros.datasets.simulation import SimulationPlan
-from mono_depth_ros.datasets.snapshot_feed import SnapshotFeed
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+from mono_depth_ros.datasets.bags.snapshot_feed import SnapshotFeed
+from mono_depth_ros.datasets.bags.topics import find_topics
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid
 from mono_depth_ros.geometry.sparse_depth import project_points

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from scale_sources import synthetic_images, truth_as_network
 
-from mono_depth_ros.datasets.simulation import SimulationPlan
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
 from mono_depth_ros.geometry.sparse_depth import project_points

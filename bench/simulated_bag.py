@@ -10,10 +10,10 @@ depth, and how alike consecutive images are after warping by true depth and moti
 import sys
 from pathlib import Path
 
-from mono_depth_ros.datasets.bag_topics import CAMERA_INFO, POINT_TYPES, TRUTH_NAMESPACE
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+from mono_depth_ros.datasets.bags.topics import CAMERA_INFO, POINT_TYPES, TRUTH_NAMESPACE
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.bag_truth import photometric_agreement, points_agreement
+from mono_depth_ros.evaluation.dropout.truth_check import photometric_agreement, points_agreement
 
 
 def main(path: Path) -> None:

@@ -22,7 +22,7 @@ import onnx
 from lidar_memory import MAX_DEPTH_M, dense_truth, snapshots
 from onnx import TensorProto, helper
 
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.evaluation.metrics import depth_metrics, mean_metrics
 from mono_depth_ros.inference.contract import (
     RELATIVE_INVERSE_DEPTH,

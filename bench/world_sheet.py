@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.datasets.simulation import CHAOS, INDOOR, STREET, WORLDS, SimulationPlan
+from mono_depth_ros.datasets.rendered.simulation import CHAOS, INDOOR, STREET, WORLDS, SimulationPlan
 from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points
-from mono_depth_ros.synthetic.labels import Label
+from mono_depth_ros.synthetic.render.labels import Label
 from mono_depth_ros.synthetic.robot import LIDAR, CameraView, DriveFrame
 
 Image = npt.NDArray[np.uint8]

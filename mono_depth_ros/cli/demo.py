@@ -15,7 +15,7 @@ from mono_depth_ros.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mono_depth_ros.evaluation.demo_report import DemoFrame, DemoPicture, DemoSummary
-    from mono_depth_ros.ros.demo_drive import Driven
+    from mono_depth_ros.ros.robot.demo_drive import Driven
     from mono_depth_ros.synthetic.robot import DriveFrame
 
 _EPILOG = """\
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from mono_depth_ros.evaluation.demo_report import write_report
-    from mono_depth_ros.ros.demo_drive import Drive, drive_with_node, installed_node
+    from mono_depth_ros.ros.robot.demo_drive import Drive, drive_with_node, installed_node
     from mono_depth_ros.share import model_path, share_path
 
     console = Console()
@@ -140,7 +140,7 @@ def _plan(args: argparse.Namespace) -> DrivePlan:
 def _render(plan: DrivePlan, console: Any) -> list["DriveFrame"]:
     from rich.progress import Progress
 
-    from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
+    from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
 
     drive = SimulationPlan(
         seed=plan.seed,

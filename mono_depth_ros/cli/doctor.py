@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mono_depth_ros.ros.doctor_findings import Finding
+    from mono_depth_ros.ros.doctor.findings import Finding
 
 _EPILOG = """\
 examples:
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     import rclpy
     from rich.console import Console
 
-    from mono_depth_ros.ros.doctor_collector import DoctorCollector
-    from mono_depth_ros.ros.doctor_diagnosis import diagnose, gives_depth
+    from mono_depth_ros.ros.doctor.collector import DoctorCollector
+    from mono_depth_ros.ros.doctor.diagnosis import diagnose, gives_depth
 
     console = Console(highlight=False, soft_wrap=True)
     rclpy.init(args=["--ros-args", *args.ros_args] if args.ros_args else [])

@@ -16,10 +16,10 @@ from mono_depth_ros.cli.data_url import data_path, is_url
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mono_depth_ros.evaluation.dropout_curve import CurvePoint, DropoutCurve, Finding
-    from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
-    from mono_depth_ros.evaluation.kept_lines import KeptLines
-    from mono_depth_ros.evaluation.sample_history import FadingInput
+    from mono_depth_ros.evaluation.dropout.curve import CurvePoint, DropoutCurve, Finding
+    from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingPlan
+    from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines
+    from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.inference.pipeline import Engine
 
@@ -95,8 +95,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Measures, writes the files, prints the table and the warnings; returns the exit code."""
-    from mono_depth_ros.evaluation.dropout_curve import where_completion_stops_helping
-    from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
+    from mono_depth_ros.evaluation.dropout.curve import where_completion_stops_helping
+    from mono_depth_ros.evaluation.dropout.curve_report import write_dropout_curve
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.share import model_path
 
@@ -153,8 +153,8 @@ def _refuse_mixed(args: argparse.Namespace) -> None:
 
 def _kept(args: argparse.Namespace, engine: "OnnxEngine") -> "KeptLines":
     """What an earlier run of the same command has scored, beside the folder of the curve."""
-    from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
-    from mono_depth_ros.evaluation.kept_lines import KeptLines, fingerprint
+    from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
+    from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines, fingerprint
 
     options = ("max_depth_m", "reference_beams", "max_age_s", "seed", "limit", "truth_scale", "scan")
     topics = ("points_dense", "camera", "odom")
@@ -180,10 +180,10 @@ def _path_of(text: str) -> Path:
 
 def _measure_bag(args: argparse.Namespace, engine: "Engine", kept: "KeptLines") -> _Measured:
     """The scans of a bag, each at its own stamp, carried by its odometry."""
-    from mono_depth_ros.datasets.bag_topics import NO_TOPIC, TWIST, find_topics
-    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-    from mono_depth_ros.datasets.scan_history import ImagesWithScans
-    from mono_depth_ros.evaluation.sample_history import FadingInput
+    from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+    from mono_depth_ros.datasets.bags.scan_history import ImagesWithScans
+    from mono_depth_ros.datasets.bags.topics import NO_TOPIC, TWIST, find_topics
+    from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
 
     path = Path(args.data[0])
     with Rosbag2Reader(path) as bag:
@@ -205,7 +205,7 @@ def _measure_bag(args: argparse.Namespace, engine: "Engine", kept: "KeptLines") 
 def _measure_samples(args: argparse.Namespace, engine: "Engine", kept: "KeptLines") -> _Measured:
     """The samples of a URL, whose points or truth stand for the scan."""
     from mono_depth_ros.datasets.open_dataset import open_dataset
-    from mono_depth_ros.evaluation.sample_history import SampleHistory, known_history
+    from mono_depth_ros.evaluation.dropout.sample_history import SampleHistory, known_history
 
     drives = [open_dataset(url) for url in args.data]
     expected = min(sum(operator.length_hint(samples) for samples in drives), args.limit or sys.maxsize)
@@ -223,7 +223,7 @@ def _measure_samples(args: argparse.Namespace, engine: "Engine", kept: "KeptLine
 
 
 def _plan(args: argparse.Namespace, max_age_s: float, carries: bool) -> "FadingPlan":
-    from mono_depth_ros.evaluation.fading_sweeps import FadingPlan
+    from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingPlan
 
     return FadingPlan(
         max_depth_m=args.max_depth_m,
@@ -240,7 +240,7 @@ def _with_progress(
 ) -> "DropoutCurve":
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from mono_depth_ros.evaluation.dropout_curve import image_curve_from_dict, measure_dropout_curve
+    from mono_depth_ros.evaluation.dropout.curve import image_curve_from_dict, measure_dropout_curve
 
     done = tuple(image_curve_from_dict(image) for image in kept.done)
     values = sum(len(sweep.values) for sweep in plan.sweeps())
@@ -258,7 +258,7 @@ def _with_progress(
 
 
 def _protocol(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:
-    from mono_depth_ros.evaluation.dropout_curve import scoring_protocol
+    from mono_depth_ros.evaluation.dropout.curve import scoring_protocol
 
     plan, curve, source = measured.plan, measured.curve, measured.source
     # The figure has room for one drive; the files name all.
@@ -319,7 +319,7 @@ def _print_findings(findings: "list[Finding]") -> None:
     if not findings:
         print("completion helps at every value")
         return
-    from mono_depth_ros.evaluation.dropout_curve import summaries
+    from mono_depth_ros.evaluation.dropout.curve import summaries
 
     print(f"WARNING: completion does not help at {len(findings)} places:")
     for sentence in summaries(findings):

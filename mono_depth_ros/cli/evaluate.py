@@ -124,8 +124,8 @@ def _folder(
     out_dir: Path, urls: Sequence[str], engine: "OnnxEngine | None", protocol: "Protocol", limit: int | None
 ) -> "ResultsFolder":
     """Opens the folder and says what it holds already."""
-    from mono_depth_ros.datasets.synthetic_dataset import GENERATOR_VERSION
-    from mono_depth_ros.evaluation.kept_lines import fingerprint
+    from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
+    from mono_depth_ros.evaluation.dropout.kept_lines import fingerprint
     from mono_depth_ros.evaluation.results_folder import ResultsFolder
 
     key = {
@@ -156,7 +156,7 @@ def _evaluate(
     from mono_depth_ros.evaluation.contact_sheet import draw_contact_sheet
     from mono_depth_ros.evaluation.evaluate import evaluate
     from mono_depth_ros.evaluation.sample_stream import by_time
-    from mono_depth_ros.synthetic.labels import Label
+    from mono_depth_ros.synthetic.render.labels import Label
 
     done = () if folder is None else folder.done
     known = sum(step.samples for step in done)

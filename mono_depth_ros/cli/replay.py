@@ -87,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
     """Replays, prints the summary; returns the exit code."""
     from mono_depth_ros.cli.replay_loop import Replay, parse_drop
     from mono_depth_ros.cli.replay_options import dial_policy, memory_policy, scale_policy
-    from mono_depth_ros.datasets.bag_topics import find_topics, with_more_points
-    from mono_depth_ros.datasets.result_bag import OutputTopics, ResultBag
-    from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+    from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+    from mono_depth_ros.datasets.bags.result_bag import OutputTopics, ResultBag
+    from mono_depth_ros.datasets.bags.topics import find_topics, with_more_points
     from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
     from mono_depth_ros.inference.completion import CompletionPolicy
     from mono_depth_ros.inference.engine import OnnxEngine

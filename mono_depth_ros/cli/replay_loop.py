@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from mono_depth_ros.datasets.bag_topics import TRANSFORMS, BagTopics
-from mono_depth_ros.datasets.result_bag import ImageStatus, ResultBag
-from mono_depth_ros.datasets.rosbag2 import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
+from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
+from mono_depth_ros.datasets.bags.result_bag import ImageStatus, ResultBag
+from mono_depth_ros.datasets.bags.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
+from mono_depth_ros.datasets.bags.topics import TRANSFORMS, BagTopics
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.dial import Mode

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mono_depth_ros.datasets.simulation import SimulationPlan
+    from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
     from mono_depth_ros.synthetic.failures import FailurePlan
 
 _EPILOG = """\
@@ -92,9 +92,9 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.table import Table
 
-    from mono_depth_ros.datasets.frame_store import FrameStore
-    from mono_depth_ros.datasets.simulation import rendered_frames
-    from mono_depth_ros.datasets.simulation_bag import write_simulation
+    from mono_depth_ros.datasets.bags.simulation_bag import write_simulation
+    from mono_depth_ros.datasets.rendered.frame_store import FrameStore
+    from mono_depth_ros.datasets.rendered.simulation import rendered_frames
     from mono_depth_ros.synthetic.failures import FailurePlan
 
     plan = _plan(args)
@@ -137,9 +137,9 @@ def _count(number: int, what: str, plural: str = "s") -> str:
 
 
 def _plan(args: argparse.Namespace) -> "SimulationPlan":
-    from mono_depth_ros.datasets.simulation import SimulationPlan
-    from mono_depth_ros.synthetic.camera_rig import RIG_NAMES, CameraMount
-    from mono_depth_ros.synthetic.rig_config import rig_from_values
+    from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
+    from mono_depth_ros.synthetic.sensors.camera_rig import RIG_NAMES, CameraMount
+    from mono_depth_ros.synthetic.sensors.rig_file import rig_from_values
 
     try:
         width_px, height_px = (int(side) for side in args.size.split("x"))
@@ -180,7 +180,7 @@ def _read_failures(path: Path, plan: "SimulationPlan") -> "FailurePlan":
     Raises:
         ConfigError: the file cannot be read, or all that is wrong in it.
     """
-    from mono_depth_ros.synthetic.failure_config import failure_plan
+    from mono_depth_ros.synthetic.failure_file import failure_plan
 
     values = _read_yaml(path, f"--failures {path}")
     sensors = (*(mount.name for mount in plan.rigged()), *plan.equipped())

@@ -24,8 +24,8 @@ def main(args: list[str] | None = None) -> int:
     import rclpy
     from rclpy.executors import ExternalShutdownException
 
-    from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
-    from mono_depth_ros.ros.robot_node import SyntheticRobotNode, failures_from_words
+    from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
+    from mono_depth_ros.ros.robot.robot_node import SyntheticRobotNode, failures_from_words
 
     rclpy.init(args=args if args is not None else sys.argv)
     node = SyntheticRobotNode()

@@ -92,7 +92,7 @@ def _keep_recipe(config: "TrainConfig", out: Path, bar: "_Bar") -> None:
 
 def _source(config: "TrainConfig", data_root: Path, bar: "_Bar") -> "Source":
     """What the recipe learns from, made ready; says what was found in drives."""
-    from mono_depth_ros.datasets.synthetic_dataset import prepare
+    from mono_depth_ros.datasets.rendered.rendered_cache import prepare
     from mono_depth_ros.training.sources import drive_clips, drive_source, rendered_cache_source
 
     if not config.on_drives:
@@ -113,7 +113,7 @@ def _source(config: "TrainConfig", data_root: Path, bar: "_Bar") -> "Source":
 
 def _topic_lines(source: str) -> list[str]:
     """Which topics of a bag are used; nothing for other data sets."""
-    from mono_depth_ros.datasets.bag_samples import BagSamples
+    from mono_depth_ros.datasets.bags.bag_samples import BagSamples
     from mono_depth_ros.datasets.open_dataset import open_dataset
     from mono_depth_ros.training.drive_cache import dataset_url
 

@@ -4,19 +4,19 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mono_depth_ros.datasets.bag_samples import BagQuery, BagSamples
-from mono_depth_ros.datasets.bag_topics import TopicNames
-from mono_depth_ros.datasets.bag_truth import TruthChoice
-from mono_depth_ros.datasets.dgp import DgpReader
-from mono_depth_ros.datasets.kitti_depth import KittiDepthReader
-from mono_depth_ros.datasets.kitti_depth_drives import KittiDrivesReader
-from mono_depth_ros.datasets.kitti_raw import KittiRawReader, list_drive, read_split
-from mono_depth_ros.datasets.nyu import NyuReader
+from mono_depth_ros.datasets.bags.bag_samples import BagQuery, BagSamples
+from mono_depth_ros.datasets.bags.snapshot_feed import FeedOptions
+from mono_depth_ros.datasets.bags.topics import TopicNames
+from mono_depth_ros.datasets.bags.truth import TruthChoice
+from mono_depth_ros.datasets.releases.dgp import DgpReader
+from mono_depth_ros.datasets.releases.kitti_depth import KittiDepthReader
+from mono_depth_ros.datasets.releases.kitti_depth_drives import KittiDrivesReader
+from mono_depth_ros.datasets.releases.kitti_raw import KittiRawReader, list_drive, read_split
+from mono_depth_ros.datasets.releases.nyu import NyuReader
+from mono_depth_ros.datasets.releases.void import VoidReader
 from mono_depth_ros.datasets.sample import DepthSample, DepthSamples, SampleReader, Samples
-from mono_depth_ros.datasets.snapshot_feed import FeedOptions
 from mono_depth_ros.datasets.sparse_patterns import PatternedSamples, PatternedStream, SparsePattern
 from mono_depth_ros.datasets.url_options import decimal, flag, nearest, parse_options, size, transform, whole
-from mono_depth_ros.datasets.void import VoidReader
 from mono_depth_ros.errors import ConfigError
 
 _PATTERNS = ("beams", "random", "grid", "tof", "single")
@@ -152,8 +152,8 @@ def _kitti_raw(path: Path, options: dict[str, str]) -> KittiRawReader:
 
 
 def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:
-    from mono_depth_ros.datasets.simulation import ODOMETRY, SimulationPlan
-    from mono_depth_ros.datasets.synthetic_samples import NO_POINTS, POINT_SENSORS, SyntheticSamples
+    from mono_depth_ros.datasets.rendered.simulation import ODOMETRY, SimulationPlan
+    from mono_depth_ros.datasets.rendered.synthetic_samples import NO_POINTS, POINT_SENSORS, SyntheticSamples
 
     points = options.get("points", POINT_SENSORS[0])
     if points not in (*POINT_SENSORS, NO_POINTS):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.kept_lines import KeptLines, begins_with
+from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines, begins_with
 from mono_depth_ros.evaluation.scores import ImageScore, StepScore, step_score_from_dict
 
 RESULTS_JSON, RESULTS_CSV, REPORT_HTML, FRAMES = "results.json", "results.csv", "report.html", "frames"

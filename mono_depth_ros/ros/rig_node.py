@@ -30,7 +30,7 @@ from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTr
 from mono_depth_ros.ros.output_view import Cloud
 from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.problem_log import ProblemLog
-from mono_depth_ros.ros.rig_config import RigConfig, RigParameter, read_rig_config
+from mono_depth_ros.ros.rig_parameters import RigConfig, RigParameter, read_rig_config
 from mono_depth_ros.ros.rig_stream import RigInput, RigStream
 from mono_depth_ros.ros.transitions import autostart, logged_transition, spin_until_stopped
 from mono_depth_ros.share import model_path

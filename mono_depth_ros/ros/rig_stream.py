@@ -27,7 +27,7 @@ from mono_depth_ros.ros.extrinsics import TransformSource
 from mono_depth_ros.ros.image_worker import ImageCounts, ImageWorker, ReceivedImage
 from mono_depth_ros.ros.output_view import Cloud
 from mono_depth_ros.ros.problem_log import ProblemLog
-from mono_depth_ros.ros.rig_config import RigConfig
+from mono_depth_ros.ros.rig_parameters import RigConfig
 
 
 class CameraDoor:

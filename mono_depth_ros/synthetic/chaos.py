@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mono_depth_ros.synthetic.people import standing_person
-from mono_depth_ros.synthetic.plants import bush, tree
-from mono_depth_ros.synthetic.random_looks import Rng, random_light, random_material
-from mono_depth_ros.synthetic.roadside import pavement_thing, sign
-from mono_depth_ros.synthetic.textures import Pattern
-from mono_depth_ros.synthetic.vehicles import vehicle
-from mono_depth_ros.synthetic.world import Float64, Shape, Solid, World
+from mono_depth_ros.synthetic.render.random_looks import Rng, random_light, random_material
+from mono_depth_ros.synthetic.render.textures import Pattern
+from mono_depth_ros.synthetic.render.world import Float64, Shape, Solid, World
+from mono_depth_ros.synthetic.things.people import standing_person
+from mono_depth_ros.synthetic.things.plants import bush, tree
+from mono_depth_ros.synthetic.things.roadside import pavement_thing, sign
+from mono_depth_ros.synthetic.things.vehicles import vehicle
 
 
 def random_rotation(rng: Rng) -> Float64:

@@ -7,7 +7,7 @@ import numpy as np
 
 from mono_depth_ros.synthetic.chaos import random_chaos
 from mono_depth_ros.synthetic.course import Course
-from mono_depth_ros.synthetic.world import Float64
+from mono_depth_ros.synthetic.render.world import Float64
 
 
 def chaos_course(seed: int) -> Course:

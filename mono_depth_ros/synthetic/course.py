@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mono_depth_ros.geometry.rigid import invert_rigid
-from mono_depth_ros.synthetic.world import Float64, World
+from mono_depth_ros.synthetic.render.world import Float64, World
 
 _MOTION_STEP_S = 1e-3
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.synthetic.world import Float32, Float64
+from mono_depth_ros.synthetic.render.world import Float32, Float64
 
 # Far beyond any robot; without bounds a slip of the keyboard would fill the memory or overflow a message.
 MAX_DELAY_S, MAX_RANGE_M, MAX_SECTORS = 3600.0, 10_000.0, 3600

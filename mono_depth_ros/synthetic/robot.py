@@ -12,14 +12,15 @@ import numpy.typing as npt
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion
-from mono_depth_ros.synthetic.camera_rig import CameraMount, check_rig
 from mono_depth_ros.synthetic.course import Course
-from mono_depth_ros.synthetic.exposure import AutoExposure
 from mono_depth_ros.synthetic.failures import CalibrationBump
-from mono_depth_ros.synthetic.lidar import LidarModel, LidarScan, scan
-from mono_depth_ros.synthetic.odometry import OdometryModel, WheelOdometry
-from mono_depth_ros.synthetic.random_camera import random_photometry
-from mono_depth_ros.synthetic.range_sensors import (
+from mono_depth_ros.synthetic.render.exposure import AutoExposure
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.world import Float32, Float64
+from mono_depth_ros.synthetic.sensors.camera_rig import CameraMount, check_rig
+from mono_depth_ros.synthetic.sensors.lidar import LidarModel, LidarScan, scan
+from mono_depth_ros.synthetic.sensors.random_camera import random_photometry
+from mono_depth_ros.synthetic.sensors.range_sensors import (
     PlanarScan,
     PlanarScanner,
     ZoneScan,
@@ -27,8 +28,7 @@ from mono_depth_ros.synthetic.range_sensors import (
     planar_scan,
     zone_scan,
 )
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.world import Float32, Float64
+from mono_depth_ros.synthetic.sensors.wheel_odometry import OdometryModel, WheelOdometry
 
 LIDAR, SCANNER, TOF, RANGE_FINDER = "lidar", "scan", "tof", "range"  # names of sensors and of their frames
 

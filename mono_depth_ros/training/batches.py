@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticImage
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticImage
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image, random_look

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.objectives.camera_height import GroundOptions

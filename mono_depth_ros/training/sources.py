@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, SyntheticDataset, cache_folder
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig, SyntheticDataset, cache_folder
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.networks.packnet_san import PackNetSan
 from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at, with_kept_points
@@ -62,7 +62,7 @@ def _kinds(rendered: SyntheticConfig) -> str:
 
 
 def rendered_cache_source(config: TrainConfig, data_root: Path) -> Source:
-    """The rendered images of a recipe; see `datasets.synthetic_dataset.prepare`. Raises DataError when not rendered."""
+    """The rendered images of a recipe; see `datasets.rendered.rendered_cache.prepare`. Raises DataError when not rendered."""
     folder = cache_folder(config.rendered, data_root)
     images = SyntheticDataset(config.rendered, folder, "train")
     return rendered_source(config, images, SyntheticDataset(config.rendered, folder, "val"))

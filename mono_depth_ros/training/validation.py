@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticImage
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticImage
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points, sparse_to_dense

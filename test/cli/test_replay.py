@@ -28,7 +28,7 @@ from rosbags.highlevel import AnyReader
 
 from mono_depth_ros.cli import replay
 from mono_depth_ros.cli.replay_loop import Drop, parse_drop
-from mono_depth_ros.datasets.result_bag import OutputTopics
+from mono_depth_ros.datasets.bags.result_bag import OutputTopics
 from mono_depth_ros.errors import ConfigError, DataError, FrameError
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image

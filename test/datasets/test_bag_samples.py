@@ -27,10 +27,10 @@ from bag_maker import (
     write_bag,
 )
 
-from mono_depth_ros.datasets.bag_samples import read_samples
-from mono_depth_ros.datasets.bag_topics import find_topics
-from mono_depth_ros.datasets.bag_truth import TruthChoice, scaled_camera
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.bags.bag_samples import read_samples
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+from mono_depth_ros.datasets.bags.topics import find_topics
+from mono_depth_ros.datasets.bags.truth import TruthChoice, scaled_camera
 from mono_depth_ros.errors import ConfigError, DataError, FrameError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense

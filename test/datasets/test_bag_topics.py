@@ -3,7 +3,7 @@
 
 import pytest
 
-from mono_depth_ros.datasets.bag_topics import (
+from mono_depth_ros.datasets.bags.topics import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
     IMAGE,

@@ -23,8 +23,8 @@ from bag_maker import (
     write_bag,
 )
 
+from mono_depth_ros.datasets.bags.stereo_truth import TRUSTED_M, stereo_depth
 from mono_depth_ros.datasets.open_dataset import open_dataset
-from mono_depth_ros.datasets.stereo_truth import TRUSTED_M, stereo_depth
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets import data_files
-from mono_depth_ros.datasets.data_files import (
+from mono_depth_ros.datasets.releases import data_files
+from mono_depth_ros.datasets.releases.data_files import (
     path_inside,
     read_bytes,
     read_depth_png,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.dgp import DgpReader
+from mono_depth_ros.datasets.releases.dgp import DgpReader
 from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 

@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets.frame_store import FrameStore
-from mono_depth_ros.datasets.simulation import SENSORS, SimulationPlan, rendered_frames
+from mono_depth_ros.datasets.rendered.frame_store import FrameStore
+from mono_depth_ros.datasets.rendered.simulation import SENSORS, SimulationPlan, rendered_frames
 from mono_depth_ros.errors import ConfigError
 
 PLAN = SimulationPlan(1, seconds=0.2, width_px=64, height_px=48, samples=1, world="chaos", sensors=SENSORS)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_depth import KittiDepthReader
+from mono_depth_ros.datasets.releases.kitti_depth import KittiDepthReader
 from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.sparse_depth import project_points

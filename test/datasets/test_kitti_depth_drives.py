@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_depth_drives import KittiDrivesReader
 from mono_depth_ros.datasets.open_dataset import open_dataset
+from mono_depth_ros.datasets.releases.kitti_depth_drives import KittiDrivesReader
 from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
-from mono_depth_ros.datasets.kitti_raw import KittiFrame, KittiRawReader, list_drive, read_split
+from mono_depth_ros.datasets.releases.kitti_raw import KittiFrame, KittiRawReader, list_drive, read_split
 from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
 

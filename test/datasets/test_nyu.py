@@ -8,7 +8,7 @@ import pytest
 
 h5py = pytest.importorskip("h5py", reason="NYUv2: h5py is not installed")
 
-from mono_depth_ros.datasets.nyu import NyuReader  # noqa: E402
+from mono_depth_ros.datasets.releases.nyu import NyuReader  # noqa: E402
 from mono_depth_ros.datasets.sample import Samples  # noqa: E402
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 

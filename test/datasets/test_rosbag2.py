@@ -23,8 +23,8 @@ from bag_maker import (
 )
 from rosbags.rosbag2 import StoragePlugin
 
-from mono_depth_ros.datasets import rosbag2
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
+from mono_depth_ros.datasets.bags import reader as rosbag2
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.errors import DataError
 
 

@@ -21,9 +21,9 @@ from bag_maker import (
     write_bag,
 )
 
-from mono_depth_ros.datasets.bag_topics import find_topics
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-from mono_depth_ros.datasets.scan_history import ImagesWithScans
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+from mono_depth_ros.datasets.bags.scan_history import ImagesWithScans
+from mono_depth_ros.datasets.bags.topics import find_topics
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.rigid import transform_points
 

@@ -8,9 +8,8 @@ import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability
 
-from mono_depth_ros.datasets.rosbag2 import Rosbag2Reader
-from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
-from mono_depth_ros.datasets.simulation_bag import (
+from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
+from mono_depth_ros.datasets.bags.simulation_bag import (
     ODOMETRY_TOPIC,
     POINTS_TOPIC,
     START_NS,
@@ -20,8 +19,9 @@ from mono_depth_ros.datasets.simulation_bag import (
     info_topic,
     write_simulation,
 )
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.bag_truth import photometric_agreement, points_agreement
+from mono_depth_ros.evaluation.dropout.truth_check import photometric_agreement, points_agreement
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_compressed_image, decode_depth_image, decode_image
 from mono_depth_ros.messages.odometry import decode_odometry

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets import synthetic_dataset
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, world_images
+from mono_depth_ros.datasets.rendered import rendered_cache as synthetic_dataset
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig, world_images
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.synthetic.random_camera import CameraRanges
+from mono_depth_ros.synthetic.sensors.random_camera import CameraRanges
 
 SMALL = {"width_px": 64, "height_px": 48, "images_per_world": 2, "shard_images": 2, "samples": 1}
 

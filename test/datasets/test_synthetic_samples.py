@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.datasets.open_dataset import open_dataset
+from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
+from mono_depth_ros.datasets.rendered.synthetic_samples import SyntheticSamples, default_cache
 from mono_depth_ros.datasets.sample import prepare
-from mono_depth_ros.datasets.simulation import SimulationPlan, rendered_frames
-from mono_depth_ros.datasets.synthetic_samples import SyntheticSamples, default_cache
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.distortion import Distortion
 from mono_depth_ros.geometry.sparse_depth import project_points
-from mono_depth_ros.synthetic.camera_rig import CameraMount, pinhole
+from mono_depth_ros.synthetic.sensors.camera_rig import CameraMount, pinhole
 
 STREET = "seed=7&seconds=0.4&rate=10&size=96x48&samples=1"
 
@@ -67,7 +67,7 @@ def test_what_is_rendered_is_not_rendered_again(cache, monkeypatch):
     def refuse(*_):
         raise AssertionError("a frame was rendered")
 
-    monkeypatch.setattr("mono_depth_ros.datasets.synthetic_samples.rendered_frames", refuse)
+    monkeypatch.setattr("mono_depth_ros.datasets.rendered.synthetic_samples.rendered_frames", refuse)
     monkeypatch.setattr(SimulationPlan, "drive", refuse)
     monkeypatch.setattr(SimulationPlan, "course", refuse)
     samples = opened(cache, f"{STREET}&beams=16")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from data_set_files import colours, write_png, write_text
 
+from mono_depth_ros.datasets.releases.void import VoidReader
 from mono_depth_ros.datasets.sample import Samples
-from mono_depth_ros.datasets.void import VoidReader
 from mono_depth_ros.errors import ConfigError, DataError
 
 STAMPS = ("1552097919.2371", "1552097919.3")

@@ -9,20 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets.scan_history import AgedScan, ImageWithScans
+from mono_depth_ros.datasets.bags.scan_history import AgedScan, ImageWithScans
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
-from mono_depth_ros.evaluation.dropout_curve import (
+from mono_depth_ros.evaluation.dropout.curve import (
     CurvePoint,
     DropoutCurve,
     measure_dropout_curve,
     summaries,
     where_completion_stops_helping,
 )
-from mono_depth_ros.evaluation.dropout_curve_report import write_dropout_curve
-from mono_depth_ros.evaluation.fading_sweeps import FadingImage, FadingPlan, Sweep
+from mono_depth_ros.evaluation.dropout.curve_report import write_dropout_curve
+from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingImage, FadingPlan, Sweep
+from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
 from mono_depth_ros.evaluation.method_depths import METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
-from mono_depth_ros.evaluation.sample_history import FadingInput
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.contract import ModelContract
@@ -113,7 +113,7 @@ def test_no_input_point_falls_into_a_scored_cell_at_any_value():
 
 def test_scored_pixels_do_not_depend_on_sweep_or_value(monkeypatch):
     seen = []
-    scored = "mono_depth_ros.evaluation.dropout_curve.depth_metrics"
+    scored = "mono_depth_ros.evaluation.dropout.curve.depth_metrics"
     monkeypatch.setattr(scored, lambda predicted, truth: seen.append(truth) or DepthMetrics(*[1.0] * 11))
     measured = measure_dropout_curve([driving_image()], Wall(8.0, lambda count: 12.0), PLAN)
     assert len(seen) > 100

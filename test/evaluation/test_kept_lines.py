@@ -4,7 +4,7 @@
 import json
 import os
 
-from mono_depth_ros.evaluation.kept_lines import KeptLines, begins_with, fingerprint
+from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines, begins_with, fingerprint
 
 KEY = {"data": "a", "limit": None}
 

@@ -8,8 +8,8 @@ import pytest
 
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.fading_sweeps import FadingImage, FadingPlan
-from mono_depth_ros.evaluation.sample_history import SampleHistory, beams_of_truth, known_history
+from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingImage, FadingPlan
+from mono_depth_ros.evaluation.dropout.sample_history import SampleHistory, beams_of_truth, known_history
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points

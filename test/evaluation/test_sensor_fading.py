@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.sensor_fading import (
+from mono_depth_ros.evaluation.dropout.sensor_fading import (
     azimuth_sectors,
     elevation_bins,
     hold_out,

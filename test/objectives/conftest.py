@@ -13,11 +13,11 @@ import pytest
 
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid
-from mono_depth_ros.synthetic.props import box, offset, post
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Light, Shape, Solid, World
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Light, Shape, Solid, World
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.things.props import box, offset, post
 
 if TYPE_CHECKING:
     import torch

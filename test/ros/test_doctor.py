@@ -15,13 +15,13 @@ pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make
 from ros_robot import T_BASE_CAMERA, T_CAMERA_LIDAR, camera_info_of, cloud_of, image_of
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from mono_depth_ros.ros.doctor_collector import DoctorCollector
-from mono_depth_ros.ros.doctor_diagnosis import diagnose, gives_depth
+from mono_depth_ros.ros.doctor.collector import DoctorCollector
+from mono_depth_ros.ros.doctor.diagnosis import diagnose, gives_depth
 
 if TYPE_CHECKING:
     from ros_robot import Robot
 
-    from mono_depth_ros.ros.doctor_findings import Finding
+    from mono_depth_ros.ros.doctor.findings import Finding
 
 pytestmark = pytest.mark.ros
 NODE = "/depth_node"

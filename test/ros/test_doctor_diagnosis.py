@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.ros.doctor_diagnosis import diagnose, gives_depth
-from mono_depth_ros.ros.doctor_facts import (
+from mono_depth_ros.ros.doctor.diagnosis import diagnose, gives_depth
+from mono_depth_ros.ros.doctor.facts import (
     CAMERA_INFO,
     IMAGE,
     ODOMETRY,
@@ -20,7 +20,7 @@ from mono_depth_ros.ros.doctor_facts import (
     StatusFacts,
     TopicFacts,
 )
-from mono_depth_ros.ros.doctor_findings import Finding, Severity
+from mono_depth_ros.ros.doctor.findings import Finding, Severity
 
 NODE = "/front/depth_node"
 

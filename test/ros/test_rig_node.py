@@ -154,8 +154,8 @@ def test_diagnostics_name_every_camera(robot, dial_model):
 
 
 def test_the_doctor_looks_at_every_camera(robot, dial_model):
-    from mono_depth_ros.ros.doctor_collector import DoctorCollector
-    from mono_depth_ros.ros.doctor_diagnosis import diagnose
+    from mono_depth_ros.ros.doctor.collector import DoctorCollector
+    from mono_depth_ros.ros.doctor.diagnosis import diagnose
 
     start_rig(robot, dial_model, rig__max_wait_s=0.02)
     listen_and_advertise(robot)

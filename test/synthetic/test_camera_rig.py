@@ -7,13 +7,13 @@ import pytest
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion, distort
-from mono_depth_ros.synthetic.camera_rig import CAR, RIG_NAMES, CameraMount, check_rig, named_rig, pinhole
 from mono_depth_ros.synthetic.chaos import random_chaos
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import ray_grid, render, visible_windows
-from mono_depth_ros.synthetic.street_course import street_course
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Shape, Solid, World, cast_grid
+from mono_depth_ros.synthetic.render.rendering import ray_grid, render, visible_windows
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Shape, Solid, World, cast_grid
+from mono_depth_ros.synthetic.sensors.camera_rig import CAR, RIG_NAMES, CameraMount, check_rig, named_rig, pinhole
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.course import street_course
 
 LENS = Distortion(-0.2, 0.05, 0.002, -0.001, 0.0)
 CAMERA = PinholeCamera(96, 64, 60.0, 62.0, 46.0, 33.0)

@@ -6,12 +6,12 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.exposure import AutoExposure
-from mono_depth_ros.synthetic.light import Light
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Shape, Solid, World
+from mono_depth_ros.synthetic.render.exposure import AutoExposure
+from mono_depth_ros.synthetic.render.light import Light
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Shape, Solid, World
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
 
 GREY = Material((0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 SPEED_MPS = 10.0

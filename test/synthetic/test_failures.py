@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.synthetic.failure_config import failure_plan
+from mono_depth_ros.synthetic.failure_file import failure_plan
 from mono_depth_ros.synthetic.failures import (
     CalibrationBump,
     ClockJump,

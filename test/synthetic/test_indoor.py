@@ -10,15 +10,15 @@ import pytest
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid
-from mono_depth_ros.synthetic.indoor import ROBOT_CLEARANCE_M, Indoor, random_indoor
-from mono_depth_ros.synthetic.indoor_course import ROBOT_RADIUS_M, indoor_course
-from mono_depth_ros.synthetic.indoor_plan import BuildingStyle, random_plan
-from mono_depth_ros.synthetic.indoor_space import CELL_M, FreeSpace, free_space
-from mono_depth_ros.synthetic.labels import Label
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import Rendering, render
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Hits, Shape, Solid, World, cast_grid
+from mono_depth_ros.synthetic.indoor.course import ROBOT_RADIUS_M, indoor_course
+from mono_depth_ros.synthetic.indoor.plan import BuildingStyle, random_plan
+from mono_depth_ros.synthetic.indoor.scene import ROBOT_CLEARANCE_M, Indoor, random_indoor
+from mono_depth_ros.synthetic.indoor.space import CELL_M, FreeSpace, free_space
+from mono_depth_ros.synthetic.render.labels import Label
+from mono_depth_ros.synthetic.render.rendering import Rendering, render
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Hits, Shape, Solid, World, cast_grid
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
 
 GREY = Material((0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 CAMERA = PinholeCamera(160, 96, 90.0, 90.0, 79.5, 47.5)

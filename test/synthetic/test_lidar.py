@@ -8,11 +8,11 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.rigid import transform_points
-from mono_depth_ros.synthetic.echoes import Echoes, chance_heard
-from mono_depth_ros.synthetic.lidar import PACKETS, LidarModel, elevation_table, scan
-from mono_depth_ros.synthetic.range_sensors import PlanarScanner, ZoneSensor, planar_scan, zone_scan
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Shape, Solid, World
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Shape, Solid, World
+from mono_depth_ros.synthetic.sensors.echoes import Echoes, chance_heard
+from mono_depth_ros.synthetic.sensors.lidar import PACKETS, LidarModel, elevation_table, scan
+from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScanner, ZoneSensor, planar_scan, zone_scan
 
 GREY = Material((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), roughness=0.0)
 BLACK = Material((0.01, 0.01, 0.01), (0.01, 0.01, 0.01), roughness=0.0)

@@ -7,8 +7,8 @@ import pytest
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.rigid import invert_rigid
 from mono_depth_ros.synthetic.course import Course
-from mono_depth_ros.synthetic.odometry import OdometryModel, WheelOdometry
-from mono_depth_ros.synthetic.world import World
+from mono_depth_ros.synthetic.render.world import World
+from mono_depth_ros.synthetic.sensors.wheel_odometry import OdometryModel, WheelOdometry
 
 EXACT = OdometryModel(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mono_depth_ros.datasets.simulation import SENSORS, SimulationPlan
+from mono_depth_ros.datasets.rendered.simulation import SENSORS, SimulationPlan
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points

@@ -6,12 +6,12 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.lamps import Lamp, RoomLight
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.room_light import room_shade, unshadowed
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Light, Shape, Solid, World
+from mono_depth_ros.synthetic.render.lamps import Lamp, RoomLight
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.room_light import room_shade, unshadowed
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Light, Shape, Solid, World
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
 
 GREY = Material((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), roughness=0.0)
 LAMP = Lamp((0.0, 0.0, 3.0), (4.0, 2.0, 1.0), radius_m=1e-3)

@@ -8,13 +8,13 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.light import Light
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.road import RoadPaint, RoadPath
-from mono_depth_ros.synthetic.shading import surface_at
-from mono_depth_ros.synthetic.textures import Material, Pattern
-from mono_depth_ros.synthetic.world import Shape, Solid, World, lit
+from mono_depth_ros.synthetic.render.light import Light
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.shading import surface_at
+from mono_depth_ros.synthetic.render.textures import Material, Pattern
+from mono_depth_ros.synthetic.render.world import Shape, Solid, World, lit
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.road import RoadPaint, RoadPath
 
 GREY = Material((0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 CAMERA = PinholeCamera(64, 48, 40.0, 40.0, 31.5, 23.5)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.street import random_street
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.scene import random_street
 
 pytest.importorskip("onnxruntime")
 

@@ -8,15 +8,15 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.labels import Label
 from mono_depth_ros.synthetic.pace import Pace
-from mono_depth_ros.synthetic.people import Crosser, Swing
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.road import RoadPath
-from mono_depth_ros.synthetic.street import Street, following, random_street
-from mono_depth_ros.synthetic.street_course import course_through
-from mono_depth_ros.synthetic.world import Mover
+from mono_depth_ros.synthetic.render.labels import Label
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.world import Mover
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.course import course_through
+from mono_depth_ros.synthetic.street.road import RoadPath
+from mono_depth_ros.synthetic.street.scene import Street, following, random_street
+from mono_depth_ros.synthetic.things.people import Crosser, Swing
 
 CAMERA = PinholeCamera(160, 64, 95.0, 95.0, 79.5, 28.0)
 MOUNT = camera_pose(np.array([0.5, 0.0, 1.5]), 0.0, 0.02, 0.0)

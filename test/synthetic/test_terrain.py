@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.synthetic.labels import Label
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import ray_grid, render
-from mono_depth_ros.synthetic.road import HeightProfile, RoadPaint, RoadPath
-from mono_depth_ros.synthetic.terrain import terrain_crossing
-from mono_depth_ros.synthetic.textures import Material, Pattern
-from mono_depth_ros.synthetic.world import Shape, Solid, World
+from mono_depth_ros.synthetic.render.labels import Label
+from mono_depth_ros.synthetic.render.rendering import ray_grid, render
+from mono_depth_ros.synthetic.render.terrain import terrain_crossing
+from mono_depth_ros.synthetic.render.textures import Material, Pattern
+from mono_depth_ros.synthetic.render.world import Shape, Solid, World
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.road import HeightProfile, RoadPaint, RoadPath
 
 HILLS = HeightProfile((4.0, 0.6, 0.03), (260.0, 90.0, 20.0), (1.0, 2.0, 0.5))
 CAMERA = PinholeCamera(96, 64, 70.0, 70.0, 47.5, 31.5)

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from mono_depth_ros.synthetic.road import RoadPaint, RoadPath
-from mono_depth_ros.synthetic.textures import Material, Pattern, albedo, material_table, noise
+from mono_depth_ros.synthetic.render.textures import Material, Pattern, albedo, material_table, noise
+from mono_depth_ros.synthetic.street.road import RoadPaint, RoadPath
 
 
 def test_noise_is_smooth_bounded_and_periodic() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import render
-from mono_depth_ros.synthetic.street import random_street
-from mono_depth_ros.synthetic.world import World
+from mono_depth_ros.synthetic.render.rendering import render
+from mono_depth_ros.synthetic.render.world import World
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.scene import random_street
 
 CAMERA = PinholeCamera(192, 96, 112.0, 112.0, 95.5, 47.5)
 

@@ -7,12 +7,12 @@ import pytest
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.synthetic.chaos import random_chaos, random_rotation
-from mono_depth_ros.synthetic.random_camera import camera_pose
-from mono_depth_ros.synthetic.rendering import ray_grid, render, visible_windows
-from mono_depth_ros.synthetic.road import RoadPath
-from mono_depth_ros.synthetic.street import random_street
-from mono_depth_ros.synthetic.textures import Material
-from mono_depth_ros.synthetic.world import Light, Mover, Shape, Solid, World, cast_grid, lit
+from mono_depth_ros.synthetic.render.rendering import ray_grid, render, visible_windows
+from mono_depth_ros.synthetic.render.textures import Material
+from mono_depth_ros.synthetic.render.world import Light, Mover, Shape, Solid, World, cast_grid, lit
+from mono_depth_ros.synthetic.sensors.random_camera import camera_pose
+from mono_depth_ros.synthetic.street.road import RoadPath
+from mono_depth_ros.synthetic.street.scene import random_street
 
 GREY = Material((0.5, 0.5, 0.5), (0.4, 0.4, 0.4))
 CAMERA = PinholeCamera(64, 48, 40.0, 45.0, 31.0, 24.5)

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mono_depth_ros.datasets.synthetic_dataset import (  # noqa: E402
+from mono_depth_ros.datasets.rendered.rendered_cache import (  # noqa: E402
     SyntheticConfig,
     SyntheticDataset,
     SyntheticImage,

@@ -19,7 +19,7 @@ import numpy as np
 from tiny_checkpoint import METADATA, tiny_network
 
 from mono_depth_ros.cli import export as export_command
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.contract import sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine

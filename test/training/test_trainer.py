@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning.fabric")
 
-from mono_depth_ros.datasets.synthetic_dataset import SyntheticConfig, SyntheticImage, world_images  # noqa: E402
+from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig, SyntheticImage, world_images  # noqa: E402
 from mono_depth_ros.errors import ConfigError, DataError  # noqa: E402
 from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig, SparsePoints  # noqa: E402
 from mono_depth_ros.training.augmentation import Augmentation  # noqa: E402

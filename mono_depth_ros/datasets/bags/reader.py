@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a rosbag2 (mcap or sqlite3) without ROS, message by message.
+
+Only message types of the standard ROS packages are decoded, by definitions that come with the reader: definitions
+stored in a bag are never compiled. What is held in memory at a time is bounded.
+"""
+
+import heapq
+import struct
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mono_depth_ros.datasets.bags.topics import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    LASER_SCAN,
+    ODOMETRY,
+    POINT_CLOUD,
+    RANGE,
+    TRANSFORMS,
+    TWIST,
+    describe_topics,
+)
+from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.odometry import decode_transform
+from mono_depth_ros.messages.transforms import StaticTransforms
+
+MAX_MESSAGE_BYTES = 256 << 20
+MAX_PENDING_BYTES = 1 << 30
+MAX_STATIC_MESSAGES = 10_000
+
+# At one stamp an image comes last: it asks what the others have said.
+_ORDER = {
+    TRANSFORMS: 0,
+    CAMERA_INFO: 1,
+    ODOMETRY: 2,
+    TWIST: 2,
+    POINT_CLOUD: 3,
+    LASER_SCAN: 3,
+    RANGE: 3,
+    COMPRESSED_IMAGE: 4,
+    IMAGE: 4,
+}
+_LAST = 5
+_WITH_HEADER = frozenset(_ORDER) - {TRANSFORMS}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BagMessage:
+    """One message as it is stored.
+
+    Attributes:
+        log_stamp_ns: when it was recorded.
+        stamp_ns: of its header; `log_stamp_ns` for types without one.
+        raw: the serialized message (CDR).
+    """
+
+    topic: str
+    message_type: str
+    log_stamp_ns: int
+    stamp_ns: int
+    raw: bytes
+
+
+class Rosbag2Reader:
+    """An open bag: a folder with metadata.yaml, or a single .mcap or .db3 file. Use it as a context manager.
+
+    Attributes:
+        types: topic -> message type.
+        counts: topic -> number of messages.
+        start_ns, end_ns: first and last time of recording.
+
+    Raises:
+        DataError: it is not there, cannot be read, or the package `rosbags` is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from rosbags.rosbag2 import Reader
+            from rosbags.typesys import Stores, get_typestore
+        except ModuleNotFoundError as error:
+            raise DataError("bag: expected the Python package rosbags, got none; pip install rosbags") from error
+        if not path.exists():
+            raise DataError(f"bag {path}: expected a rosbag2 folder or a .mcap or .db3 file, got nothing there")
+        self.path = path
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        try:
+            self._reader = Reader(path)
+            self._reader.open()
+        except Exception as error:  # the reader meets broken files with errors of a dozen types
+            raise _unreadable(path, error) from error
+        self._connections = list(self._reader.connections)
+        self.types = {connection.topic: connection.msgtype for connection in self._connections}
+        self.counts = dict.fromkeys(self.types, 0)
+        for connection in self._connections:
+            self.counts[connection.topic] += connection.msgcount
+        self.start_ns = int(self._reader.start_time)
+        self.end_ns = int(self._reader.end_time)
+
+    def __enter__(self) -> "Rosbag2Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files; may be called twice."""
+        if self._reader.is_open:
+            self._reader.close()
+
+    def messages(
+        self, topics: Collection[str], reorder_s: float = 1.0, last_topic: str | None = None
+    ) -> Iterator[BagMessage]:
+        """The messages of some topics in the order of their header stamps, not of their arrival in the recorder.
+
+        Messages are held back until the recording is `reorder_s` further (less if they fill the memory), so a message
+        that was recorded later than that keeps its late place, as on a robot. At equal stamps images come last, and of
+        these those of `last_topic`.
+
+        Raises:
+            DataError: a topic is not in the bag, or the bag is broken.
+        """
+        if missing := [topic for topic in topics if topic not in self.types]:
+            raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
+        pending: list[tuple[int, int, int, BagMessage]] = []
+        pending_bytes = 0
+        window_ns = int(reorder_s * 1e9)
+        for number, message in enumerate(self._recorded(topics)):
+            order = _LAST if message.topic == last_topic else _ORDER.get(message.message_type, 0)
+            heapq.heappush(pending, (message.stamp_ns, order, number, message))
+            pending_bytes += len(message.raw)
+            while pending and (
+                pending[0][3].log_stamp_ns < message.log_stamp_ns - window_ns or pending_bytes > MAX_PENDING_BYTES
+            ):
+                released = heapq.heappop(pending)[3]
+                pending_bytes -= len(released.raw)
+                yield released
+        while pending:
+            yield heapq.heappop(pending)[3]
+
+    def decode(self, message: BagMessage) -> Any:
+        """The message as an object with the attributes of its ROS type.
+
+        Raises:
+            DataError: it is of another type than the standard ones, or its bytes are broken.
+        """
+        try:
+            return self._store.deserialize_cdr(message.raw, message.message_type)
+        except Exception as error:  # broken bytes raise anything from struct.error to UnicodeDecodeError
+            raise DataError(
+                f"{message.topic}: {len(message.raw)} bytes at {message.log_stamp_ns} ns cannot be decoded as "
+                f"{message.message_type} ({type(error).__name__}: {error})"
+            ) from error
+
+    def static_transforms(self) -> StaticTransforms:
+        """The tree of every /tf_static message in the bag.
+
+        Raises:
+            DataError: the bag or a transform is broken.
+            FrameError: a transform has no frame names.
+        """
+        transforms = StaticTransforms()
+        topics = [topic for topic, kind in self.types.items() if kind == TRANSFORMS and topic.endswith("/tf_static")]
+        if not topics:
+            return transforms
+        for number, message in enumerate(self._recorded(topics)):
+            if number >= MAX_STATIC_MESSAGES:
+                raise DataError(f"{message.topic}: expected at most {MAX_STATIC_MESSAGES} messages, got more")
+            for entry in self.decode(message).transforms:
+                transforms.add(entry.header.frame_id, entry.child_frame_id, decode_transform(entry.transform))
+        return transforms
+
+    def quality_of_service(self, topic: str) -> list[Any]:
+        """The recorded QoS profiles of a topic, as the writer of `rosbags` takes them."""
+        extensions: list[Any] = [connection.ext for connection in self._connections if connection.topic == topic]
+        return [profile for extension in extensions for profile in extension.offered_qos_profiles]
+
+    def _recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """Messages in the order of recording."""
+        connections = [connection for connection in self._connections if connection.topic in topics]
+        if not connections:
+            return
+        stored = self._reader.messages(connections)
+        while True:
+            try:
+                connection, log_stamp_ns, raw = next(stored)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise _unreadable(self.path, error) from error
+            if len(raw) > MAX_MESSAGE_BYTES:
+                raise DataError(
+                    f"{connection.topic}: expected messages of at most {MAX_MESSAGE_BYTES} bytes, got {len(raw)}"
+                )
+            stamp_ns = _header_stamp_ns(bytes(raw[:12]), connection.msgtype, log_stamp_ns)
+            yield BagMessage(connection.topic, connection.msgtype, log_stamp_ns, stamp_ns, bytes(raw))
+
+
+def _header_stamp_ns(start: bytes, message_type: str, log_stamp_ns: int) -> int:
+    """The header's stamp, read from the first bytes without decoding the message; see OMG CDR for the first four."""
+    if message_type not in _WITH_HEADER or len(start) < 12:
+        return log_stamp_ns
+    seconds, nanoseconds = struct.unpack("<iI" if start[1] & 1 else ">iI", start[4:12])
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"bag {path}: expected a readable rosbag2 (mcap or sqlite3), got {type(error).__name__}: {error}; "
+        "if the recording was cut off, `ros2 bag reindex` may help"
+    )
