@@ -13,7 +13,7 @@ from pathlib import Path
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.bags.topics import CAMERA_INFO, POINT_TYPES, TRUTH_NAMESPACE
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.dropout.truth_check import photometric_agreement, points_agreement
+from mono_depth_ros.evaluation.truth_check import photometric_agreement, points_agreement
 
 
 def main(path: Path) -> None:

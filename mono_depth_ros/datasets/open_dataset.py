@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mono_depth_ros.datasets.bags.bag_samples import BagQuery, BagSamples
-from mono_depth_ros.datasets.bags.snapshot_feed import FeedOptions
+from mono_depth_ros.datasets.bags.drive import BagOptions
 from mono_depth_ros.datasets.bags.topics import TopicNames
 from mono_depth_ros.datasets.bags.truth import TruthChoice
 from mono_depth_ros.datasets.releases.dgp import DgpReader
@@ -125,7 +125,7 @@ def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
         labels=options.get("labels"),
     )
     places = {key: transform(options[key], key) for key in ("T_camera_lidar", "T_base_camera") if key in options}
-    feed = FeedOptions(
+    feed = BagOptions(
         rectify=True,
         T_camera_lidar=places.get("T_camera_lidar"),
         T_base_camera=places.get("T_base_camera"),

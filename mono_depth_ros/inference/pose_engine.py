@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mono_depth_ros.errors import DataError, ModelContractError
+from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
 from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.inference.contract import CONTRACT_FILE, MAX_SIDE_PX, MODEL_FILE, field_problems, read_json_object
-from mono_depth_ros.inference.engine import open_session, read_checked
+from mono_depth_ros.inference.engine import OnnxEngine, open_session, read_checked
 from mono_depth_ros.perception.snapshot import RgbImage
 
 POSE = "pose"
@@ -198,3 +198,23 @@ def _check_signature(session: Any, path: Path, contract: PoseContract) -> str:
     if problems:
         raise ModelContractError(f"{path}: " + "; ".join(problems))
     return str(outputs[0])
+
+
+def open_pose_model(
+    folder: Path | None, engine: OnnxEngine, providers: Sequence[str], intra_op_threads: int = 0
+) -> PoseEngine | None:
+    """The pose network of a depth model, if there is a folder with one.
+
+    Raises:
+        ConfigError: if it was trained together with another depth model, so that its metres are others.
+        ModelContractError: if it cannot be opened.
+    """
+    if folder is None:
+        return None
+    pose = PoseEngine(folder, providers, intra_op_threads)
+    if pose.contract.depth_model != engine.contract.name:
+        raise ConfigError(
+            f"pose_model: expected the one of depth model {engine.contract.name!r}, got that of "
+            f"{pose.contract.depth_model!r}; its unit of length is another"
+        )
+    return pose

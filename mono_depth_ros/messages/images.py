@@ -292,3 +292,12 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             return height, int.from_bytes(data[position + 7 : position + 9], "big")
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     raise DataError(f"compressed image: no frame header in {len(data)} bytes of JPEG; the data is broken or truncated")
+
+
+def decode_any_image(msg: Any) -> NDArray[np.uint8]:
+    """Pixels of an Image or a CompressedImage, uint8 [H, W, 3] RGB.
+
+    Raises:
+        DataError: the message does not hold them.
+    """
+    return decode_compressed_image(msg) if hasattr(msg, "format") else decode_image(msg)

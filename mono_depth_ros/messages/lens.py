@@ -53,3 +53,7 @@ class Lens:
         if rectifier is None or image_rgb.shape[:2] != (rectifier.camera.height_px, rectifier.camera.width_px):
             return image_rgb
         return rectifier.image(image_rgb)
+
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """(sensor, sentence) of what looks wrong with the newest camera_info."""
+        return ()

@@ -161,6 +161,12 @@ class SnapshotBuffer:
         with self._lock:
             return self._cameras[-1][1] if self._cameras else None
 
+    def T_odom_camera_at(self, stamp_ns: int) -> RigidTransform | None:
+        """Pose of the camera in the odometry frame; None where odometry or the camera's place does not tell it."""
+        with self._lock:
+            T_odom_base = self._odometry.pose_at(stamp_ns)
+            return None if T_odom_base is None or self._T_base_camera is None else T_odom_base @ self._T_base_camera
+
     def scan_count(self) -> int:
         """Scans that are kept, of all sources."""
         with self._lock:

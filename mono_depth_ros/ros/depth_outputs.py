@@ -11,10 +11,11 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
+from mono_depth_ros.messages.point_clouds import organized_cloud_fields
 from mono_depth_ros.msg import DepthStatus
-from mono_depth_ros.ros.conversions import camera_info_message, cloud_message, image_message
-from mono_depth_ros.ros.node_config import DepthNodeConfig
-from mono_depth_ros.ros.output_view import OutputView, colour_depth, view_cloud, with_caption
+from mono_depth_ros.ros.conversions import MESSAGES
+from mono_depth_ros.stream.config import DepthNodeConfig
+from mono_depth_ros.stream.output_view import OutputView, colour_depth, view_cloud, with_caption
 
 
 class DepthOutputs:
@@ -41,14 +42,14 @@ class DepthOutputs:
     def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig, caption: str) -> None:
         """Publishes all that has the header of the image, but for the status; the caption goes into the preview."""
         if self._camera_info.get_subscription_count() > 0:
-            self._camera_info.publish(camera_info_message(view.camera, header))
+            self._camera_info.publish(MESSAGES.camera_info(header, view.camera))
         if self._depth.get_subscription_count() > 0:
-            self._depth.publish(image_message(depth_image_fields(view.depth_m, config.output_encoding), header))
+            self._depth.publish(MESSAGES.image(header, depth_image_fields(view.depth_m, config.output_encoding)))
         if self._cloud.get_subscription_count() > 0:
-            self._cloud.publish(cloud_message(view_cloud(view, config.cloud_stride), header))
+            self._cloud.publish(MESSAGES.cloud(header, organized_cloud_fields(*view_cloud(view, config.cloud_stride))))
         if self._preview.get_subscription_count() > 0:
             picture = with_caption(colour_depth(view.depth_m, config.preview_max_depth_m), caption)
-            self._preview.publish(image_message(rgb_image_fields(picture), header))
+            self._preview.publish(MESSAGES.image(header, rgb_image_fields(picture)))
 
     def publish_status(self, status: DepthStatus) -> None:
         """Publishes how an image became depth, or why it did not."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from mono_depth_ros.messages.outputs import NO_EVENTS, NO_IMAGES, ImageCounts, QosCounts
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
-from mono_depth_ros.ros.image_worker import NO_IMAGES, ImageCounts
-from mono_depth_ros.ros.qos_health import NO_EVENTS, QosCounts
 
 # Depth cannot be made without these; the absence of the others is a fact and not a fault.
 _NEEDED = ("image", "camera_info")

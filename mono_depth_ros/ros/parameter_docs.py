@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from mono_depth_ros.ros.node_config import ANY_TIME, AT_START, FIELDS, UNCONFIGURED
+from mono_depth_ros.stream.config import ANY_TIME, AT_START, FIELDS, UNCONFIGURED
 
 COMMAND = "python -m mono_depth_ros.ros.parameter_docs"
 BEGIN, END = f"<!-- parameters: written by {COMMAND} -->", "<!-- parameters: end -->"

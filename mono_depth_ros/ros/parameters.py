@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.ros.node_config import (
+from mono_depth_ros.stream.config import (
     AT_START,
     FIELDS,
     UNCONFIGURED,

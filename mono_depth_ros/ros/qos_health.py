@@ -1,30 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the middleware says about the inputs, counted: publishers we cannot hear, messages lost, deadlines missed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rclpy.event_handler import QoSMessageLostInfo, QoSRequestedDeadlineMissedInfo, QoSRequestedIncompatibleQoSInfo
 from rclpy.qos import qos_policy_name_from_kind
 
-from mono_depth_ros.ros.problem_log import ProblemLog
-
-
-@dataclass(frozen=True, slots=True)
-class QosCounts:
-    """Events of one input since the start.
-
-    Attributes:
-        lost: messages that the middleware lost, as far as it knows.
-        deadlines_missed: times that a message was later than the subscription's deadline, if it has one.
-        incompatible: publishers whose quality of service does not fit.
-    """
-
-    lost: int = 0
-    deadlines_missed: int = 0
-    incompatible: int = 0
-
-
-NO_EVENTS = QosCounts()
+from mono_depth_ros.messages.outputs import NO_EVENTS, QosCounts
+from mono_depth_ros.stream.problem_log import ProblemLog
 
 
 class QosHealth:

@@ -51,6 +51,27 @@ def logged_transition(transition: Transition[N]) -> Transition[N]:
     return wrapped
 
 
+def answer_bad_requests(node: LifecycleNode) -> None:
+    """Makes the node answer ``success: false`` to a transition that its state does not have.
+
+    rclpy lets the error of its state machine through, which ends the executor and with it the process; any manager that
+    configures a node that started by itself does that.
+    """
+    service = node._service_change_state  # rclpy has no public way to its own service
+    change_state = service.callback
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return change_state(request, response)
+        except Exception as error:
+            asked = request.transition.label or request.transition.id
+            node.get_logger().warning(f"change_state: transition {asked!r} is refused in this state: {error}")
+            response.success = False
+            return response
+
+    service.callback = answer
+
+
 def autostart(node: LifecycleNode) -> bool:
     """Configures and activates, if the parameter ``autostart`` says so; returns whether the node is active."""
     if not node.get_parameter("autostart").value:

@@ -27,12 +27,12 @@ from dial_model import write_model
 from rosbags.highlevel import AnyReader
 
 from mono_depth_ros.cli import replay
-from mono_depth_ros.cli.replay_loop import Drop, parse_drop
-from mono_depth_ros.datasets.bags.result_bag import OutputTopics
-from mono_depth_ros.errors import ConfigError, DataError, FrameError
+from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image
 from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.replay.replay import Drop, parse_drop
+from mono_depth_ros.replay.result_bag import OutputTopics
 
 DEPTH, INFO, CLOUD, STATUS = "/depth/image_rect", "/depth/camera_info", "/points_dense", "/depth_node/status"
 PREDICTION, COMPLETION = 1, 2
@@ -56,8 +56,10 @@ def run(tmp_path, model):
         replay.add_parser(parser.add_subparsers())
         command = ["replay", str(bag), "--out", str(tmp_path / out), "--model", str(model), *options]
         args = parser.parse_args(command if "--points" in options else [*command, "--points", POINTS_TOPIC])
-        assert args.run(args) == 0
-        return read_bag(tmp_path / out)
+        found_depth = args.run(args) == 0
+        found = read_bag(tmp_path / out)
+        assert found_depth == any(topic.endswith(DEPTH) for topic in found)
+        return found
 
     return replay_messages
 
@@ -83,7 +85,7 @@ def test_every_image_gives_depth_info_cloud_and_status_with_its_own_header(run):
 
 
 def test_depth_is_what_the_model_says_of_image_and_points(run):
-    found = run(drive_messages(images=3), "--no-fill", "--no-anchor")
+    found = run(drive_messages(images=3), "--param", "completion.fill:=false", "--param", "completion.anchor:=false")
     depths = [decode_depth_image(message) for message in messages_of(found, DEPTH)]
     for number, depth_m in enumerate(depths):
         np.testing.assert_allclose(depth_m, 2.0 + 5 * number / 255 + 10.0, rtol=1e-5)
@@ -181,7 +183,7 @@ def test_a_broken_image_is_counted_and_the_next_one_is_processed(run, capsys):
     last = messages_of(found, STATUS)[-1]
     assert (last.images_received, last.images_processed, last.images_rejected) == (3, 2, 1)
     assert "the message is truncated" in last.sensors[0].last_error
-    assert "refused 1 x" in capsys.readouterr().out
+    assert "1 x image: image_unreadable" in capsys.readouterr().out
 
 
 def test_a_broken_cloud_is_reported_in_the_status_and_costs_no_image(run):
@@ -238,12 +240,16 @@ def test_a_forced_mode_predicts_in_spite_of_points_or_gives_nothing_without(run)
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--memory-s", "9", "0 to 5 seconds"),
-        ("--scale", "points,points", "each at most once"),
-        ("--scale", "stars", "some of model,points,odometry,camera_height"),
+        ("--memory-s", "9", "lidar.memory_s: expected 0 to 5"),
+        ("--param", "scale.order:=[points, points]", "each at most once"),
+        ("--param", "scale.order:=[stars]", "some of model, points, odometry, camera_height"),
+        ("--param", "lidar.memory:=1.0", "lidar.memory: no such parameter; did you mean lidar.memory_s"),
+        ("--param", "mode", "expected NAME:=VALUE"),
+        ("--remap", "/front/image", "expected NAME:=TOPIC"),
+        ("--remap", "lidar:=/points", "one of image, camera_info, points"),
     ],
 )
-def test_options_of_memory_and_scale_are_refused_with_what_is_possible(run, option, value, words):
+def test_options_that_the_node_would_refuse_are_refused_with_what_is_possible(run, option, value, words):
     with pytest.raises(ConfigError, match=words):
         run(drive_messages(images=1), option, value)
 
@@ -263,12 +269,58 @@ def test_an_existing_result_is_not_overwritten(run, tmp_path):
     assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()) == before
 
 
-def test_a_replay_that_fails_leaves_nothing_behind(run, tmp_path):
+def test_a_lidar_that_nobody_places_costs_the_points_and_not_the_depth(run, capsys):
     messages = [entry for entry in drive_messages(images=3) if entry[0] != "/tf_static"]
     messages.append(("/tf_static", START_NS, static_message(with_lidar=False)))
-    with pytest.raises(FrameError, match="record /tf_static"):
-        run(messages)
+    found = run(messages)
+    assert {(status.mode, status.reason) for status in messages_of(found, STATUS)} == {(PREDICTION, "no_points")}
+    assert "record /tf_static" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_replay_that_fails_leaves_nothing_behind(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"expected one of .*, got another topic"):
+        run(drive_messages(images=3), "--drop", "/nothing:0-1")
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_parameters_come_from_the_file_of_the_node_and_the_command_line_goes_before_it(run, tmp_path):
+    (tmp_path / "node.yaml").write_text(
+        "/**:\n  ros__parameters:\n    output:\n      encoding: 16UC1\n    cloud.stride: 8\n"
+        "other_node:\n  ros__parameters:\n    mode: completion\n"
+        "depth_node:\n  ros__parameters:\n    mode: prediction\n    use_sim_time: true\n"
+    )
+    found = run(drive_messages(images=2), "--params", str(tmp_path / "node.yaml"), "--stride", "4")
+    assert {status.reason for status in messages_of(found, STATUS)} == {"prediction_forced"}
+    assert messages_of(found, DEPTH)[0].encoding == "16UC1"
+    assert messages_of(found, CLOUD)[0].height == HEIGHT_PX // 4
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "depth_node: {mode: auto}", "/**:\n  ros__parameters:\n    node: 1\n"])
+def test_a_file_that_has_no_parameters_of_the_node_is_refused_by_name(run, tmp_path, text):
+    (tmp_path / "wrong.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"wrong\.yaml|no such parameter"):
+        run(drive_messages(images=1), "--params", str(tmp_path / "wrong.yaml"))
+
+
+def test_topics_are_found_by_the_remappings_of_the_node(run):
+    renamed = {IMAGE_TOPIC: "/front/eye", INFO_TOPIC: "/front/camera_info", POINTS_TOPIC: "/top/cloud"}
+    messages = [(renamed.get(topic, topic), stamp_ns, m) for topic, stamp_ns, m in drive_messages(images=2)]
+    found = run(messages, "--remap", "image:=/front/eye", "-r", "points:=/top/cloud", "--points", "/top/cloud")
+    assert {status.mode for status in messages_of(found, STATUS)} == {COMPLETION}
+
+
+def test_an_image_waits_for_points_that_were_recorded_after_it_as_long_as_the_node_would(run):
+    late_ns = 40_000_000
+    messages = [
+        (topic, stamp_ns + (late_ns if topic == POINTS_TOPIC else 0), m)
+        for topic, stamp_ns, m in drive_messages(images=3)
+    ]
+    messages.sort(key=lambda entry: entry[1])
+    alone = ("--memory-s", "0", "--param", "dial.max_points_age_s:=0.03", "--param", "dial.resume_points_age_s:=0.02")
+    waited = messages_of(run(messages, *alone, out="waited"), STATUS)
+    assert [status.mode for status in waited] == [COMPLETION] * 3
+    at_once = messages_of(run([], *alone, "--param", "sync.max_wait_s:=0.01", out="at_once"), STATUS)
+    assert [status.mode for status in at_once] == [PREDICTION] * 3
 
 
 def test_a_result_that_cannot_be_written_is_an_error(run, tmp_path):

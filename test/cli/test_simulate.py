@@ -10,7 +10,7 @@ from dial_model import write_model
 from mono_depth_ros.cli.main import main
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
-from mono_depth_ros.evaluation.dropout.truth_check import photometric_agreement, points_agreement
+from mono_depth_ros.evaluation.truth_check import photometric_agreement, points_agreement
 from mono_depth_ros.synthetic.robot import SyntheticDrive
 
 SMALL = ["--seconds", "0.5", "--size", "96x64", "--seed", "3"]

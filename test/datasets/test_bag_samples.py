@@ -31,7 +31,7 @@ from mono_depth_ros.datasets.bags.bag_samples import read_samples
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.bags.topics import find_topics
 from mono_depth_ros.datasets.bags.truth import TruthChoice, scaled_camera
-from mono_depth_ros.errors import ConfigError, DataError, FrameError
+from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 
@@ -93,7 +93,9 @@ def test_compressed_images_are_read(tmp_path):
 def test_a_lidar_without_a_place_is_an_error_that_says_what_to_record(tmp_path):
     messages = [entry for entry in drive_messages(images=1) if entry[0] != "/tf_static"]
     messages.insert(0, ("/tf_static", START_NS, static_message(with_lidar=False)))
-    with pytest.raises(FrameError, match=f"from '{LIDAR_FRAME}' to '{CAMERA_FRAME}'.*record /tf_static"):
+    with pytest.raises(
+        DataError, match=f"{POINTS_TOPIC}: .*from '{LIDAR_FRAME}' to '{CAMERA_FRAME}'.*record /tf_static"
+    ):
         samples_of(write_bag(tmp_path / "bag", messages))
 
 

@@ -38,7 +38,7 @@ from bag_maker import (
 )
 
 from mono_depth_ros.datasets.open_dataset import open_dataset
-from mono_depth_ros.errors import DataError, FrameError
+from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 
 
@@ -128,7 +128,19 @@ def test_a_depth_image_without_intrinsics_is_refused(tmp_path):
     path = bag_with(tmp_path, ("/tof/depth", START_NS, depth_message(START_NS, np.ones((2, 4)))))
     with pytest.raises(DataError, match=r"points_info topic /tof/camera_info: expected .* got no such topic"):
         samples_of(path, "camera=/camera&points=/tof/depth")
-    with pytest.raises(DataError, match="expected a camera_info for 4x2 before it, got 64x32"):
+
+
+def test_depth_images_with_the_camera_s_own_camera_info_are_aligned_to_it_at_any_size_of_its_ratio(tmp_path):
+    aligned = "camera=/camera&points=/tof/depth&points_info=/camera/camera_info"
+    path = bag_with(tmp_path, ("/tof/depth", START_NS, depth_message(START_NS, np.full((2, 4), 3000.0))))
+    (sample,) = samples_of(path, aligned)
+    sparse = project_points(sample.points_camera_m, sample.camera)
+    assert len(sparse) == 8 and np.allclose(sparse.depth_m, 3.0)
+
+
+def test_depth_images_of_another_ratio_than_the_camera_are_left_out_and_said(tmp_path):
+    path = bag_with(tmp_path, ("/tof/depth", START_NS, depth_message(START_NS, np.ones((4, 4)))))
+    with pytest.raises(DataError, match=r"/tof/depth: .*the camera's size 64x32 or that ratio of sides, got 4x4"):
         samples_of(path, "camera=/camera&points=/tof/depth&points_info=/camera/camera_info")
 
 
@@ -156,7 +168,7 @@ def test_poses_and_speeds_come_from_odometry_between_its_readings(tmp_path):
 def test_a_given_place_of_the_sensor_takes_the_place_of_tf(tmp_path):
     messages = [("/tf_static", START_NS, static_message(with_lidar=False)), *without(drive_messages(1), "/tf_static")]
     path = write_bag(tmp_path / "bag", messages)
-    with pytest.raises(FrameError):
+    with pytest.raises(DataError, match="no_extrinsics"):
         samples_of(path, f"points={POINTS_TOPIC}")
     place = "0,-0.5,0,0.5,-0.5,0.5,0.5"  # of the LiDAR in the optical frame
     (sample,) = samples_of(path, f"points={POINTS_TOPIC}&T_camera_lidar={place}")

@@ -156,7 +156,8 @@ def test_truth_comes_from_the_right_camera_of_a_pair(tmp_path):
 
 def test_a_right_image_of_another_time_is_no_truth(tmp_path):
     path = pair_bag(tmp_path, right_stamp_ns=START_NS - 2_000_000)
-    assert samples_of(path, "camera=/left&truth=stereo&right=/right") == []
+    with pytest.raises(DataError, match="truth: none at the stamp of the image in /right/image_rect"):
+        samples_of(path, "camera=/left&truth=stereo&right=/right")
 
 
 @pytest.mark.parametrize(

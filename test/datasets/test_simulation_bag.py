@@ -21,7 +21,7 @@ from mono_depth_ros.datasets.bags.simulation_bag import (
 )
 from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.dropout.truth_check import photometric_agreement, points_agreement
+from mono_depth_ros.evaluation.truth_check import photometric_agreement, points_agreement
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_compressed_image, decode_depth_image, decode_image
 from mono_depth_ros.messages.odometry import decode_odometry

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples from a bag: images with what the robot knew at their stamps, and with truth where there is some."""
 
-import dataclasses
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from mono_depth_ros.datasets.bags.drive import BagDrive, BagOptions
 from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.bags.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
 from mono_depth_ros.datasets.bags.topics import NO_TOPIC, BagTopics, TopicNames, choose_topics
 from mono_depth_ros.datasets.bags.truth import (
     MAX_SCAN_AGE_S,
@@ -19,16 +19,14 @@ from mono_depth_ros.datasets.bags.truth import (
     open_truth,
 )
 from mono_depth_ros.datasets.sample import DepthSample
-from mono_depth_ros.errors import DataError
+from mono_depth_ros.errors import DataError, FrameError
+from mono_depth_ros.intake.sensor_intake import CameraImage
+from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 
-# So long an image waits for the odometry behind it, to be placed between two readings rather than ahead of one.
-_WAIT_FOR_MOTION_NS = 300_000_000
-# Whatever the stamps say: a clock that jumps back must not fill the memory with images.
-_MAX_WAITING = 32
 _NO_TRUTH = TruthChoice()
-_RECTIFIED = FeedOptions(rectify=True)
+_RECTIFIED = BagOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class BagQuery:
 
     names: TopicNames = field(default_factory=TopicNames)
     truth: TruthChoice = _NO_TRUTH
-    options: FeedOptions = _RECTIFIED
+    options: BagOptions = _RECTIFIED
     limit: int | None = None
     skip: int = 0
 
@@ -59,6 +57,9 @@ class BagSamples:
         path: of the bag.
         query: which samples.
 
+    Attributes:
+        left_out: what could not be used in the latest pass, and why -> how many.
+
     Raises:
         DataError: the bag cannot be read, or a topic is missing.
     """
@@ -69,6 +70,7 @@ class BagSamples:
         with Rosbag2Reader(path) as bag:
             self.topics = choose_topics(bag.types, query.names)
             images = bag.counts[self.topics.image]
+        self.left_out: Counter[str] = Counter()
         after = max(0, images - query.skip)
         self._most = after if query.limit is None else min(after, query.limit)
 
@@ -78,8 +80,9 @@ class BagSamples:
     def __iter__(self) -> Iterator[DepthSample]:
         query = self._query
         stop = None if query.limit is None else query.skip + query.limit
+        self.left_out = Counter()
         with Rosbag2Reader(self._path) as bag:
-            samples = read_samples(bag, self.topics, query.truth, query.options)
+            samples = read_samples(bag, self.topics, query.truth, query.options, self.left_out)
             yield from islice(samples, query.skip, stop)
 
 
@@ -87,80 +90,95 @@ def read_samples(
     bag: Rosbag2Reader,
     topics: BagTopics,
     truth: TruthChoice = _NO_TRUTH,
-    options: FeedOptions = _RECTIFIED,
+    options: BagOptions = _RECTIFIED,
+    left_out: "Counter[str] | None" = None,
 ) -> Iterator[DepthSample]:
     """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
 
-    Scans are carried to the image stamp by odometry where the bag has it, as on the robot. Samples come in the order of
-    their stamps, with pose and speed where odometry tells them (a TwistStamped tells the speed only), so that two that
-    follow each other are context of each other.
+    The nearest scan counts, also one that comes after the image, and is carried to the image's stamp by odometry where
+    the bag has it. Samples come in the order of their stamps, with pose and speed where odometry tells them (a
+    TwistStamped tells the speed only), so that two that follow each other are context of each other. What cannot be
+    used is left out and counted.
 
     Args:
+        bag: the bag.
         topics: of the camera; without `topics.points`, samples have no points.
         truth: where it comes from; without any, samples have none.
         options: extrinsics and the like.
+        left_out: counts what could not be used, by reason.
 
     Raises:
         ConfigError: a truth that cannot be scaled.
-        DataError, FrameError: a topic or transform is missing, or the bag is broken.
+        DataError: the bag is broken, a topic is missing, or no image could be used; the message says why.
     """
     reading = _Reading(bag, topics, truth, options)
-    for message in bag.messages(reading.topics(), last_topic=topics.image):
-        yield from reading.put(message)
-    yield from reading.rest()
+    given = 0
+    for sample in reading.samples():
+        given += 1
+        yield sample
+        if left_out is not None:
+            left_out.update(reading.left_out)
+            reading.left_out.clear()
+    if left_out is None:
+        left_out = Counter()
+    left_out.update(reading.left_out)
+    if not given:
+        reasons = "; ".join(f"{why} ({count} x)" for why, count in left_out.most_common(4))
+        raise DataError(f"bag {bag.path}: expected images that can be used, got none: {reasons or 'no image at all'}")
 
 
 class _Reading:
     """One pass over a bag."""
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: FeedOptions) -> None:
+    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: BagOptions) -> None:
         self._topics = topics
         self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
-        self._feed = SnapshotFeed(bag, topics, self._buffer, options)
-        self._truth: TruthSource | None = open_truth(bag, topics, truth, self._feed, options)
+        tree = bag.static_transforms()
+        self._intake = options.intake(self._buffer, topics, tree)
+        self._drive = BagDrive(bag, topics, self._intake, tree)
+        lens = self._intake.lens
+        self._truth: TruthSource | None = open_truth(bag, topics, truth, lens, options, tree)
         self._labels: LabelTruth | None = None
         if truth.labels is not None and truth.labels != NO_TOPIC:
-            self._labels = LabelTruth(bag, truth.labels, True, self._feed)
+            self._labels = LabelTruth(bag, truth.labels, True, lens)
         elif truth.labels is None:
             own = [topic for topic in (f"/truth{topics.camera}/labels", "/truth/labels") if topic in bag.types]
-            self._labels = LabelTruth(bag, own[0], False, self._feed) if own else None
-        self._waiting: deque[DepthSample] = deque()
+            self._labels = LabelTruth(bag, own[0], False, lens) if own else None
+        self.left_out = self._drive.left_out
 
-    def topics(self) -> set[str]:
-        """All that have to be read."""
+    def samples(self) -> Iterator[DepthSample]:
+        """Those of the whole bag."""
         labels = () if self._labels is None else (self._labels.topic,)
-        return {*self._topics.names(), *(() if self._truth is None else self._truth.topics()), *labels}
-
-    def put(self, message: BagMessage) -> Iterator[DepthSample]:
-        """Takes a message in and gives the samples that it completes."""
-        if self._truth is not None:
-            self._truth.put(message)
-        if self._labels is not None:
-            self._labels.put(message)
-        if message.topic in self._topics.names():
-            image = self._feed.put(message)
-            sample = None if image is None else self._sample(image)
+        for image in self._drive.images((*(() if self._truth is None else self._truth.topics()), *labels), self._hear):
+            try:
+                sample = self._sample(image)
+            except (DataError, FrameError) as error:
+                self._leave_out(str(error))
+                continue
             if sample is not None:
-                self._waiting.append(sample)
-        while self._waiting and (
-            len(self._waiting) > _MAX_WAITING or self._motion_known(self._waiting[0].stamp_ns, message.stamp_ns)
-        ):
-            yield self._with_motion(self._waiting.popleft())
+                yield sample
 
-    def rest(self) -> Iterator[DepthSample]:
-        """The samples that still wait at the end of the bag."""
-        while self._waiting:
-            yield self._with_motion(self._waiting.popleft())
+    def _hear(self, message: BagMessage, decoded: Any) -> None:
+        if self._truth is not None:
+            self._truth.put(message, decoded)
+        if self._labels is not None:
+            self._labels.put(message, decoded)
 
-    def _sample(self, image: BagImage) -> DepthSample | None:
-        """The sample without its motion; None if it lacks points or truth that were asked for."""
-        known = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
+    def _sample(self, image: CameraImage) -> DepthSample | None:
+        """None if it lacks points or truth that were asked for."""
+        known = self._intake.snapshot(image)
         if isinstance(known, NoSnapshot):
-            raise DataError(f"image at {known.stamp_ns} ns: {known.message}")
+            self._leave_out(f"{self._topics.image}: {known.reason}: {known.message}")
+            return None
         if known.points_camera_m is None and self._topics.points is not None:
+            reasons = {report.name: report.reason for report in known.sensors if report.name in POINT_SOURCES}
+            why = next(iter(reasons.values()), "no points")
+            self._leave_out(f"{self._topics.points}: no scan within {MAX_SCAN_AGE_S:g} s of the image ({why})")
             return None
         truth = None if self._truth is None else self._truth.at(image, known.camera)
         if truth is None and self._truth is not None:
+            topics = " or ".join(self._truth.topics()[:2]) or "files"
+            self._leave_out(f"truth: none at the stamp of the image in {topics}")
             return None
         name = self._topics.camera.strip("/")
         return DepthSample(
@@ -172,16 +190,10 @@ class _Reading:
             points_camera_m=known.points_camera_m,
             truth_depth_m=None if truth is None else truth[0],
             truth_camera=None if truth is None else truth[1],
+            speed_mps=known.speed_mps,
+            T_world_camera=self._buffer.T_odom_camera_at(image.stamp_ns),
             labels=None if self._labels is None else self._labels.at(image, known.camera),
         )
 
-    def _motion_known(self, stamp_ns: int, now_ns: int) -> bool:
-        newest_ns = self._feed.motion.newest_stamp_ns
-        without = self._topics.odometry is None or now_ns > stamp_ns + _WAIT_FOR_MOTION_NS
-        return without or (newest_ns is not None and newest_ns >= stamp_ns)
-
-    def _with_motion(self, sample: DepthSample) -> DepthSample:
-        motion = self._feed.motion
-        return dataclasses.replace(
-            sample, speed_mps=motion.speed_at(sample.stamp_ns), T_world_camera=motion.T_world_camera(sample.stamp_ns)
-        )
+    def _leave_out(self, why: str) -> None:
+        self.left_out[why] += 1

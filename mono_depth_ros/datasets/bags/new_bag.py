@@ -7,14 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mono_depth_ros.datasets.bags.topics import CAMERA_INFO, IMAGE, POINT_CLOUD
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.distortion import Distortion
-from mono_depth_ros.messages.camera_info import camera_info_fields
-from mono_depth_ros.messages.images import ImageFields
-from mono_depth_ros.messages.point_clouds import PointCloudFields
-from mono_depth_ros.messages.stamps import stamp_parts
+from mono_depth_ros.messages.outputs import OutputMessages
 
 
 class NewBag:
@@ -26,6 +20,7 @@ class NewBag:
     Attributes:
         store: the message definitions; more may be registered.
         types: message type -> class of its messages.
+        messages: fills the common ones.
 
     Raises:
         ConfigError: the path is taken.
@@ -41,6 +36,7 @@ class NewBag:
         self._path = path
         self.store = get_typestore(Stores.ROS2_JAZZY)
         self.types: Any = self.store.types
+        self.messages = OutputMessages(self.types.__getitem__, lambda values: values)
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> "NewBag":
@@ -84,61 +80,6 @@ class NewBag:
     def write_raw(self, topic: str, log_stamp_ns: int, raw: bytes | memoryview) -> None:
         """Writes a serialized message of a connected topic."""
         self._writer.write(self._connections[topic], log_stamp_ns, raw)
-
-    def header(self, stamp_ns: int, frame: str) -> Any:
-        """std_msgs/Header."""
-        sec, nanosec = stamp_parts(stamp_ns)
-        stamp = self.types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
-        return self.types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame)
-
-    def image(self, header: Any, image: ImageFields) -> Any:
-        """sensor_msgs/Image."""
-        return self.types[IMAGE](
-            header=header,
-            height=image.height,
-            width=image.width,
-            encoding=image.encoding,
-            is_bigendian=image.is_bigendian,
-            step=image.step,
-            data=image.data,
-        )
-
-    def camera_info(self, header: Any, camera: PinholeCamera, distortion: Distortion | None = None) -> Any:
-        """sensor_msgs/CameraInfo; where the lens is distorted, P = [K|0] describes the image after rectification."""
-        info = camera_info_fields(camera)
-        return self.types[CAMERA_INFO](
-            header=header,
-            height=info.height,
-            width=info.width,
-            distortion_model=info.distortion_model,
-            d=info.d if distortion is None else distortion.coefficients,
-            k=info.k,
-            r=info.r,
-            p=info.p,
-            binning_x=0,
-            binning_y=0,
-            roi=self.types["sensor_msgs/msg/RegionOfInterest"](
-                x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-            ),
-        )
-
-    def cloud(self, header: Any, cloud: PointCloudFields) -> Any:
-        """sensor_msgs/PointCloud2."""
-        point_field = self.types["sensor_msgs/msg/PointField"]
-        return self.types[POINT_CLOUD](
-            header=header,
-            height=cloud.height,
-            width=cloud.width,
-            fields=[
-                point_field(name=field.name, offset=field.offset, datatype=field.datatype, count=field.count)
-                for field in cloud.fields
-            ],
-            is_bigendian=cloud.is_bigendian,
-            point_step=cloud.point_step,
-            row_step=cloud.row_step,
-            data=cloud.data,
-            is_dense=cloud.is_dense,
-        )
 
 
 def reliable_qos(depth: int = 5, latched: bool = False) -> Any:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mono_depth_ros.datasets.bags.drive import BagDrive, BagOptions
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
-from mono_depth_ros.datasets.bags.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
 from mono_depth_ros.datasets.bags.topics import BagTopics
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
@@ -17,6 +17,8 @@ from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
 from mono_depth_ros.perception.lidar_memory import LidarScan, ScanUnroller
 from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTrack
 from mono_depth_ros.perception.point_memory import POINTS
+from mono_depth_ros.perception.snapshot import NoSnapshot, SensorSnapshot
+from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 
 # Bound on memory, whatever the rate of the LiDAR: 60 scans of 120,000 points are 86 MB, with a time per point 230 MB.
 _MAX_SCANS = 60
@@ -100,14 +102,12 @@ class ImagesWithScans:
         self.skipped = 0
 
     def __iter__(self) -> Iterator[ImageWithScans]:
-        memory = _Memory(max(self._ages_s) + 1.0)
-        feed = SnapshotFeed(self._bag, self._topics, memory, FeedOptions(rectify=True))
+        memory, tree = _Memory(max(self._ages_s) + 1.0), self._bag.static_transforms()
+        intake = BagOptions().intake(memory, self._topics, tree)
+        drive = BagDrive(self._bag, self._topics, intake, tree)
         given = 0
-        for message in self._bag.messages(self._topics.names()):
-            image = feed.put(message)
-            if image is None:
-                continue
-            found = memory.at(image, self._ages_s, self._tolerance_ns)
+        for image in drive.images():
+            found = memory.at(intake.snapshot(image), self._ages_s, self._tolerance_ns)
             if found is None or (self._topics.odometry is not None and not found.carried()):
                 self.skipped += 1
                 continue
@@ -115,21 +115,24 @@ class ImagesWithScans:
             given += 1
             if self._limit is not None and given >= self._limit:
                 return
+        if not given and drive.left_out:
+            reasons = "; ".join(f"{why} ({count} x)" for why, count in drive.left_out.most_common(4))
+            raise DataError(f"bag {self._bag.path}: expected images that can be used, got none: {reasons}")
 
 
-class _Memory:
-    """Scans and odometry of the last seconds, and the calibration."""
+class _Memory(SnapshotBuffer):
+    """A buffer that also gives scans of any age, as they were measured.
+
+    Args:
+        history_s: how far back.
+    """
 
     def __init__(self, history_s: float) -> None:
+        super().__init__()
         self._history_ns = int(history_s * 1e9)
-        self._scans: deque[ScanUnroller] = deque(maxlen=_MAX_SCANS)
-        self._odometry = OdometryTrack(history_s + 1.0, _MAX_ODOMETRY_GAP_S)
-        self._camera: PinholeCamera | None = None
-        self._T_camera_lidar: dict[str, RigidTransform] = {}
-        self._T_base_camera: RigidTransform | None = None
-
-    def add_camera(self, stamp_ns: int, camera: PinholeCamera) -> None:  # noqa: ARG002
-        self._camera = camera
+        self._past: deque[ScanUnroller] = deque(maxlen=_MAX_SCANS)
+        self._track = OdometryTrack(history_s + 1.0, _MAX_ODOMETRY_GAP_S)
+        self._place_of: dict[str, RigidTransform] = {}
 
     def add_points(
         self,
@@ -137,58 +140,51 @@ class _Memory:
         points_lidar_m: Points,
         lidar_frame: str,
         time_offset_s: NDArray[np.float64] | None = None,
-        source: str = POINTS,  # noqa: ARG002
+        source: str = POINTS,
     ) -> None:
-        self._scans.append(ScanUnroller(LidarScan(stamp_ns, points_lidar_m, lidar_frame, time_offset_s)))
-        while self._scans[0].scan.stamp_ns < stamp_ns - self._history_ns:
-            self._scans.popleft()
+        """Keeps a scan."""
+        super().add_points(stamp_ns, points_lidar_m, lidar_frame, time_offset_s, source)
+        self._past.append(ScanUnroller(LidarScan(stamp_ns, points_lidar_m, lidar_frame, time_offset_s)))
+        while self._past[0].scan.stamp_ns < stamp_ns - self._history_ns:
+            self._past.popleft()
 
     def add_odometry(self, stamp_ns: int, T_odom_base: RigidTransform, speed_mps: float) -> None:
-        self._odometry.add(OdometrySample(stamp_ns, T_odom_base, speed_mps))
-
-    def add_twist(self, stamp_ns: int, linear_mps: NDArray[np.float64], angular_radps: NDArray[np.float64]) -> None:
-        """Not needed: scans are carried by odometry here."""
+        """Keeps a pose of the base and its speed."""
+        super().add_odometry(stamp_ns, T_odom_base, speed_mps)
+        self._track.add(OdometrySample(stamp_ns, T_odom_base, speed_mps))
 
     def set_T_camera_lidar(self, lidar_frame: str, T_camera_lidar: RigidTransform) -> None:
-        self._T_camera_lidar[lidar_frame] = T_camera_lidar
+        """Says where a LiDAR sits."""
+        super().set_T_camera_lidar(lidar_frame, T_camera_lidar)
+        self._place_of[lidar_frame] = T_camera_lidar
 
-    def set_T_base_camera(self, T_base_camera: RigidTransform) -> None:
-        self._T_base_camera = T_base_camera
-
-    def at(self, image: BagImage, ages_s: tuple[float, ...], tolerance_ns: int) -> ImageWithScans | None:
-        """The image with a scan of every age; None if one is missing.
-
-        Raises:
-            DataError: camera_info is missing or of another size.
-        """
-        camera, (height, width) = self._camera, image.image_rgb.shape[:2]
-        if camera is None or (camera.height_px, camera.width_px) != (height, width):
-            got = "none" if camera is None else f"{camera.width_px}x{camera.height_px}"
-            raise DataError(f"image at {image.stamp_ns} ns: expected camera_info for {width}x{height}, got {got}")
+    def at(
+        self, known: SensorSnapshot | NoSnapshot, ages_s: tuple[float, ...], tolerance_ns: int
+    ) -> ImageWithScans | None:
+        """The image with a scan of every age; None if one is missing or not placed, or the camera is not known."""
+        if isinstance(known, NoSnapshot):
+            return None
         scans = []
         for age_s in ages_s:
-            wanted_ns = image.stamp_ns - round(age_s * 1e9)
-            kept = self._nearest(wanted_ns)
+            wanted_ns = known.stamp_ns - round(age_s * 1e9)
+            kept = min(self._past, key=lambda scan: abs(scan.scan.stamp_ns - wanted_ns), default=None)
             if kept is None or abs(kept.scan.stamp_ns - wanted_ns) > tolerance_ns:
                 return None
-            motion = self._camera_motion(image.stamp_ns, kept.scan.stamp_ns)
-            T_camera_lidar = self._T_camera_lidar[kept.scan.lidar_frame]
+            T_camera_lidar = self._place_of.get(kept.scan.lidar_frame)
+            if T_camera_lidar is None:
+                return None
             points_m = kept.scan.points_lidar_m
-            if self._T_base_camera is not None:
-                points_m, _ = kept.points_at_stamp(self._T_base_camera @ T_camera_lidar, self._odometry)
+            if known.T_base_camera is not None:
+                points_m, _ = kept.points_at_stamp(known.T_base_camera @ T_camera_lidar, self._track)
+            motion = self._T_image_scan(known, kept.scan.stamp_ns)
             scans.append(AgedScan(kept.scan.stamp_ns, points_m, T_camera_lidar, motion))
-        return ImageWithScans(image.stamp_ns, image.image_rgb, camera, tuple(scans))
+        return ImageWithScans(known.stamp_ns, known.image_rgb, known.camera, tuple(scans))
 
-    def _nearest(self, stamp_ns: int) -> ScanUnroller | None:
-        return min(self._scans, key=lambda kept: abs(kept.scan.stamp_ns - stamp_ns), default=None)
-
-    def _camera_motion(self, image_ns: int, scan_ns: int) -> RigidTransform | None:
-        """T_image_scan of the camera; None where odometry or the camera's place is unknown."""
-        if self._T_base_camera is None:
-            return None
-        T_odom_image, T_odom_scan = self._odometry.pose_at(image_ns), self._odometry.pose_at(scan_ns)
-        if T_odom_image is None or T_odom_scan is None:
+    def _T_image_scan(self, known: SensorSnapshot, scan_ns: int) -> RigidTransform | None:
+        """Motion of the camera; None where odometry or the camera's place is unknown."""
+        T_odom_image, T_odom_scan = self._track.pose_at(known.stamp_ns), self._track.pose_at(scan_ns)
+        if known.T_base_camera is None or T_odom_image is None or T_odom_scan is None:
             return None
         T_image_scan_base = invert_rigid(T_odom_image) @ T_odom_scan
-        T_image_scan: RigidTransform = invert_rigid(self._T_base_camera) @ T_image_scan_base @ self._T_base_camera
+        T_image_scan: RigidTransform = invert_rigid(known.T_base_camera) @ T_image_scan_base @ known.T_base_camera
         return T_image_scan

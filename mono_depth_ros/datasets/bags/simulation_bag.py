@@ -139,7 +139,7 @@ class _Recorder:
         sensor_qos, latched = [reliable_qos(10)], [reliable_qos(1, latched=True)]
         for topic, message_type in self._types.items():
             bag.connect(topic, message_type, latched if topic == STATIC_TOPIC else sensor_qos)
-        transforms = self._make.static_transforms(bag.header(START_NS, BASE_FRAME), self._drive.mounts())
+        transforms = self._make.static_transforms(bag.messages.header(START_NS, BASE_FRAME), self._drive.mounts())
         self._send(STATIC_TOPIC, START_NS, transforms)
 
     def take(self, index: int, frame: DriveFrame) -> None:
@@ -148,10 +148,10 @@ class _Recorder:
         stamp_ns, time_s, rate_hz = START_NS + frame.stamp_ns, index / self._plan.rate_hz, self._plan.rate_hz
         self._send(TRUTH_ODOMETRY_TOPIC, stamp_ns, self._true_odometry(stamp_ns, time_s))
         for view in frame.views:
-            header = self._bag.header(stamp_ns, view.name)
-            depth = self._bag.image(header, depth_image_fields(view.truth_depth_m))
+            header = self._bag.messages.header(stamp_ns, view.name)
+            depth = self._bag.messages.image(header, depth_image_fields(view.truth_depth_m))
             self._send(truth_topic(view.name, "depth"), stamp_ns, depth)
-            labels = self._bag.image(header, label_image(view.truth_labels))
+            labels = self._bag.messages.image(header, label_image(view.truth_labels))
             self._send(truth_topic(view.name, "labels"), stamp_ns, labels)
         sensors = [*self._ranging, *self._cameras]  # images last: they are the slowest to read out
         for sensor in sensors:
@@ -194,7 +194,7 @@ class _Recorder:
 
     def _messages(self, sensor: str, stamp_ns: int, source: int) -> list[tuple[str, Any]]:
         """What a sensor publishes at a stamp, with the content of frame `source`."""
-        frame, header, make = self._recent[source], self._bag.header, self._make
+        frame, header, make = self._recent[source], self._bag.messages.header, self._make
         time_s = source / self._plan.rate_hz
         if sensor in self._cameras:
             return self._camera_messages(frame.views[self._cameras.index(sensor)], stamp_ns)
@@ -207,24 +207,26 @@ class _Recorder:
             return [(topic, make.twist(header(stamp_ns, BASE_FRAME), forward, turning))]
         said = header(stamp_ns, sensor)
         if sensor == LIDAR and frame.lidar is not None:
-            return [(topic, self._bag.cloud(said, scan_cloud(self._damaged_scan(frame.lidar, time_s, source))))]
+            return [
+                (topic, self._bag.messages.cloud(said, scan_cloud(self._damaged_scan(frame.lidar, time_s, source))))
+            ]
         if sensor == SCANNER and frame.planar is not None:
             turn = self._damaged_turn(frame.planar, time_s, source)
             return [(topic, make.laser_scan(said, turn, 1.0 / self._plan.rate_hz))]
         if sensor == TOF and frame.tof is not None:
             zones = self._damaged_zones(TOF, frame.tof, time_s, source)
-            return [(topic, self._bag.cloud(said, zone_cloud(zones.points())))]
+            return [(topic, self._bag.messages.cloud(said, zone_cloud(zones.points())))]
         if sensor == RANGE_FINDER and frame.range_finder is not None:
             zone = self._damaged_zones(RANGE_FINDER, frame.range_finder, time_s, source)
             return [(topic, make.range(said, zone))]
         raise ConfigError(f"frames: expected some with {sensor}, as the plan says, got one without")
 
     def _camera_messages(self, view: CameraView, stamp_ns: int) -> list[tuple[str, Any]]:
-        header = self._bag.header(stamp_ns, view.name)
-        info = (info_topic(view.name), self._bag.camera_info(header, view.camera, view.distortion))
+        header = self._bag.messages.header(stamp_ns, view.name)
+        info = (info_topic(view.name), self._bag.messages.camera_info(header, view.camera, view.distortion))
         if self._compressed:
             return [info, (image_topic(view.name, True), self._make.png(header, view.image_rgb))]
-        return [info, (image_topic(view.name), self._bag.image(header, rgb_image_fields(view.image_rgb)))]
+        return [info, (image_topic(view.name), self._bag.messages.image(header, rgb_image_fields(view.image_rgb)))]
 
     def _damaged_scan(self, scan: LidarScan, time_s: float, source: int) -> LidarScan:
         points = scan.points_lidar
@@ -255,5 +257,5 @@ class _Recorder:
     def _true_odometry(self, stamp_ns: int, time_s: float) -> Any:
         """True pose in the world, and the true velocity in the base's own axes."""
         course = self._drive.course
-        header = self._bag.header(stamp_ns, WORLD_FRAME)
+        header = self._bag.messages.header(stamp_ns, WORLD_FRAME)
         return self._make.odometry(header, BASE_FRAME, course.T_world_base(time_s), *course.velocity(time_s))

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.bags.snapshot_feed import BagImage
-from mono_depth_ros.datasets.bags.topics import CAMERA_INFO, COMPRESSED_IMAGE, BagTopics, TopicNames, choose_topics
+from mono_depth_ros.datasets.bags.recent import RecentMessages
+from mono_depth_ros.datasets.bags.topics import BagTopics, TopicNames, choose_topics
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
+from mono_depth_ros.intake.sensor_intake import CameraImage
 from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
-from mono_depth_ros.messages.images import decode_compressed_image, decode_image
-from mono_depth_ros.messages.stamps import stamp_ns_of
+from mono_depth_ros.messages.images import decode_any_image
 
 # At 0.5 m baseline and 700 px a quarter pixel is 4 % of 40 m, and what lies farther is left to instruments.
 TRUSTED_M = 40.0
@@ -75,41 +75,36 @@ class StereoTruth:
     """
 
     def __init__(self, bag: Rosbag2Reader, topics: BagTopics, right: str) -> None:
-        self._bag = bag
         other = choose_topics(bag.types, TopicNames(camera=right, points="none", odometry="none"))
         if other.image == topics.image:
             raise DataError(f"right={right}: expected the other camera of the pair, got the camera itself")
         self._image, self._info = other.image, other.camera_info
         self._name = right
-        self._newest: dict[str, Any] = {}
+        self._images = RecentMessages()
+        self._newest_info: Any = None
 
     def topics(self) -> tuple[str, ...]:
         """What `put` wants to see."""
         return (self._image, self._info)
 
-    def put(self, message: BagMessage) -> None:
+    def put(self, message: BagMessage, decoded: Any) -> None:
         """Takes a message in."""
-        if message.topic in (self._image, self._info):
-            self._newest[message.message_type] = message
+        if message.topic == self._image:
+            self._images.put(message.stamp_ns, decoded)
+        elif message.topic == self._info:
+            self._newest_info = decoded
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
-        """Depth and its camera at an image; None unless the right image has its stamp, to a millisecond.
+    def at(self, image: CameraImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
+        """Depth and its camera at an image; None unless a right image has its stamp, to a millisecond.
 
         Raises:
             DataError: the cameras are no rectified pair, or a message is broken.
         """
-        kind = self._bag.types[self._image]
-        if kind not in self._newest or CAMERA_INFO not in self._newest:
+        decoded = self._images.at(image.stamp_ns, _MAX_STAMP_DIFFERENCE_NS)
+        if decoded is None or self._newest_info is None:
             return None
-        message = self._newest[kind]
-        if abs(message.stamp_ns - image.stamp_ns) > _MAX_STAMP_DIFFERENCE_NS:
-            return None
-        info = self._bag.decode(self._newest[CAMERA_INFO])
-        baseline_m, shift_px = _pair(info, camera, self._name)
-        decoded = self._bag.decode(message)
-        if abs(stamp_ns_of(decoded.header.stamp) - image.stamp_ns) > _MAX_STAMP_DIFFERENCE_NS:
-            return None
-        right_rgb = decode_compressed_image(decoded) if kind == COMPRESSED_IMAGE else decode_image(decoded)
+        baseline_m, shift_px = _pair(self._newest_info, camera, self._name)
+        right_rgb = decode_any_image(decoded)
         if right_rgb.shape != image.image_rgb.shape:
             raise DataError(
                 f"right={self._name}: expected images of {image.image_rgb.shape} as the left ones, "

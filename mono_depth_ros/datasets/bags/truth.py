@@ -4,21 +4,26 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mono_depth_ros.datasets.bags.point_messages import decode_depth
+from mono_depth_ros.datasets.bags.drive import BagOptions, bag_sensors
 from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
-from mono_depth_ros.datasets.bags.snapshot_feed import BagImage, FeedOptions, SnapshotFeed
+from mono_depth_ros.datasets.bags.recent import RecentMessages
 from mono_depth_ros.datasets.bags.stereo_truth import StereoTruth
 from mono_depth_ros.datasets.bags.topics import COMPRESSED_IMAGE, IMAGE, POINT_CLOUD, BagTopics, require_topic
 from mono_depth_ros.datasets.bags.truth_npz import NpzTruth
-from mono_depth_ros.errors import ConfigError, DataError
+from mono_depth_ros.errors import ConfigError, DataError, FrameError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
-from mono_depth_ros.messages.images import ImageMessage, decode_image
+from mono_depth_ros.intake.sensor_intake import CameraImage, frame_name
+from mono_depth_ros.intake.transform_tree import TransformTree
+from mono_depth_ros.messages.compressed_depth import decode_compressed_depth
+from mono_depth_ros.messages.images import ImageMessage, decode_depth_image, decode_image
+from mono_depth_ros.messages.lens import Lens
+from mono_depth_ros.perception.point_memory import POINTS
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 
@@ -64,19 +69,27 @@ class TruthChoice:
 
 
 class TruthSource(Protocol):
-    """Truth of the images of one camera, fed with the messages of a bag."""
+    """Truth of the images of one camera, fed with the messages of a bag before the image of their time is asked for."""
 
     def topics(self) -> tuple[str, ...]: ...
 
-    def put(self, message: BagMessage) -> None: ...
+    def put(self, message: BagMessage, decoded: Any) -> None: ...
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None: ...
+    def at(self, image: CameraImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None: ...
 
 
 def open_truth(
-    bag: Rosbag2Reader, topics: BagTopics, choice: TruthChoice, feed: SnapshotFeed, options: FeedOptions
+    bag: Rosbag2Reader, topics: BagTopics, choice: TruthChoice, lens: Lens, options: BagOptions, tree: TransformTree
 ) -> TruthSource | None:
     """The source that was chosen; None without any.
+
+    Args:
+        bag: where the messages come from.
+        topics: of the camera.
+        choice: what the user says.
+        lens: of the camera; depth images are rectified as its images are.
+        options: extrinsics and the like.
+        tree: the transforms of the bag.
 
     Raises:
         ConfigError: a scale for depth images.
@@ -90,38 +103,53 @@ def open_truth(
         return None
     require_topic(bag.types, choice.topic, (POINT_CLOUD, IMAGE, COMPRESSED_IMAGE), "truth")
     if bag.types[choice.topic] == POINT_CLOUD:
-        return _CloudTruth(bag, topics, choice, options)
+        return _CloudTruth(bag, topics, choice, options, tree)
     if choice.scale != 1.0:
         raise ConfigError(f"truth_scale: expected 1 for truth in depth images, got {choice.scale}")
-    return _DepthImageTruth(bag, choice.topic, feed)
+    return _DepthImageTruth(choice.topic, lens)
 
 
 class _CloudTruth:
-    """Truth from a dense cloud, by the extrinsics and odometry of the bag."""
+    """Truth from the dense cloud nearest in time, by the extrinsics and odometry of the bag."""
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, choice: TruthChoice, options: FeedOptions) -> None:
-        self._topics = dataclasses.replace(topics, points=choice.topic, points_info=None)
+    def __init__(
+        self, bag: Rosbag2Reader, topics: BagTopics, choice: TruthChoice, options: BagOptions, tree: TransformTree
+    ) -> None:
+        own = dataclasses.replace(topics, points=choice.topic, points_info=None, more_points=())
+        self._sensors = {topic: name for topic, name in bag_sensors(bag.types, own).items() if topic != topics.image}
         self._scale = choice.scale
-        self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
         # A given place of the sparse sensor says nothing about where the dense one sits, unless they are one.
         same = choice.topic == topics.points
-        own = options if same else dataclasses.replace(options, T_camera_lidar=None)
-        self._feed = SnapshotFeed(bag, self._topics, self._buffer, own)
+        options = options if same else dataclasses.replace(options, T_camera_lidar=None)
+        buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
+        self._intake = options.intake(buffer, own, tree)
 
     def topics(self) -> tuple[str, ...]:
         """What `put` wants to see."""
-        return self._topics.names()
+        return tuple(self._sensors)
 
-    def put(self, message: BagMessage) -> None:
-        """Takes a message in; images are not decoded a second time."""
-        if message.topic in self._topics.names() and message.topic != self._topics.image:
-            self._feed.put(message)
+    def put(self, message: BagMessage, decoded: Any) -> None:
+        """Takes a message in.
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
-        """Depth and its camera at an image; None without a cloud near enough."""
-        self._feed.place(image.camera_frame)
-        truth = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
+        Raises:
+            DataError: it is broken.
+        """
+        sensor = self._sensors.get(message.topic)
+        problem = "" if sensor is None else self._intake.put(sensor, decoded)
+        if problem and sensor == POINTS:
+            raise DataError(problem)
+
+    def at(self, image: CameraImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
+        """Depth and its camera at an image; None without a cloud near enough.
+
+        Raises:
+            FrameError: nobody says where the cloud was measured.
+        """
+        truth = self._intake.snapshot(image)
         if isinstance(truth, NoSnapshot) or truth.points_camera_m is None:
+            reason = next((report.reason for report in truth.sensors if report.name == POINTS), "")
+            if reason.startswith("no_extrinsics"):
+                raise FrameError(reason)
             return None
         truth_camera = scaled_camera(camera, self._scale)
         return sparse_to_dense(project_points(truth.points_camera_m, truth_camera)), truth_camera
@@ -130,66 +158,70 @@ class _CloudTruth:
 class _DepthImageTruth:
     """Truth from depth images of the camera itself, rectified as its images are."""
 
-    def __init__(self, bag: Rosbag2Reader, topic: str, feed: SnapshotFeed) -> None:
-        self._bag, self._topic, self._feed = bag, topic, feed
-        self._newest: BagMessage | None = None
+    def __init__(self, topic: str, lens: Lens) -> None:
+        self._topic, self._lens = topic, lens
+        self._recent = RecentMessages()
 
     def topics(self) -> tuple[str, ...]:
         """What `put` wants to see."""
         return (self._topic,)
 
-    def put(self, message: BagMessage) -> None:
+    def put(self, message: BagMessage, decoded: Any) -> None:
         """Takes a message in."""
         if message.topic == self._topic:
-            self._newest = message
+            self._recent.put(message.stamp_ns, decoded)
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
-        """Depth and its camera at an image; None unless the newest depth image has its stamp.
+    def at(self, image: CameraImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
+        """Depth and its camera at an image; None unless a depth image has its stamp.
 
         Raises:
             DataError: it belongs to another camera, or is no depth image.
         """
-        message = self._newest
-        if message is None or message.stamp_ns != image.stamp_ns:
+        decoded = self._recent.at(image.stamp_ns)
+        if decoded is None:
             return None
-        decoded = self._bag.decode(message)
-        depth_m = decode_depth(decoded, message.message_type)
-        _require_same_camera(self._topic, str(decoded.header.frame_id), depth_m.shape, image, camera)
-        return (depth_m if self._feed.rectifier is None else self._feed.rectifier.depth(depth_m)), camera
+        depth_m = decode_compressed_depth(decoded) if hasattr(decoded, "format") else decode_depth_image(decoded)
+        _require_same_camera(self._topic, frame_name(decoded.header.frame_id), depth_m.shape, image, camera)
+        rectifier = self._lens.rectifier
+        return (depth_m if rectifier is None else rectifier.depth(depth_m)), camera
 
 
 class LabelTruth:
     """Class numbers per pixel from mono8 images with the stamps of the images.
 
     Args:
+        bag: where the messages come from.
         topic: of the labels.
         named: whether the user named it: then labels of another camera are an error, else there are none.
+        lens: of the camera.
     """
 
-    def __init__(self, bag: Rosbag2Reader, topic: str, named: bool, feed: SnapshotFeed) -> None:
+    def __init__(self, bag: Rosbag2Reader, topic: str, named: bool, lens: Lens) -> None:
         self.topic = require_topic(bag.types, topic, (IMAGE,), "labels")
-        self._bag, self._named, self._feed = bag, named, feed
-        self._newest: BagMessage | None = None
+        self._named, self._lens = named, lens
+        self._recent = RecentMessages()
 
-    def put(self, message: BagMessage) -> None:
+    def put(self, message: BagMessage, decoded: Any) -> None:
         """Takes a message in."""
         if message.topic == self.topic:
-            self._newest = message
+            self._recent.put(message.stamp_ns, decoded)
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> NDArray[np.uint8] | None:
-        """uint8 [H,W] at an image; None unless the newest labels have its stamp.
+    def at(self, image: CameraImage, camera: PinholeCamera) -> NDArray[np.uint8] | None:
+        """uint8 [H,W] at an image; None unless labels have its stamp.
 
         Raises:
             DataError: they belong to another camera, or are no class numbers.
         """
-        if self._newest is None or self._newest.stamp_ns != image.stamp_ns:
+        decoded = self._recent.at(image.stamp_ns)
+        if decoded is None:
             return None
-        decoded = self._bag.decode(self._newest)
-        if not self._named and str(decoded.header.frame_id) != image.camera_frame:
+        frame = frame_name(decoded.header.frame_id)
+        if not self._named and frame != image.camera_frame:
             return None
         labels = _decode_labels(decoded, self.topic)
-        _require_same_camera(self.topic, str(decoded.header.frame_id), labels.shape, image, camera)
-        return labels if self._feed.rectifier is None else self._feed.rectifier.labels(labels)
+        _require_same_camera(self.topic, frame, labels.shape, image, camera)
+        rectifier = self._lens.rectifier
+        return labels if rectifier is None else rectifier.labels(labels)
 
 
 def _decode_labels(decoded: ImageMessage, topic: str) -> NDArray[np.uint8]:
@@ -199,7 +231,7 @@ def _decode_labels(decoded: ImageMessage, topic: str) -> NDArray[np.uint8]:
 
 
 def _require_same_camera(
-    topic: str, frame: str, shape: tuple[int, ...], image: BagImage, camera: PinholeCamera
+    topic: str, frame: str, shape: tuple[int, ...], image: CameraImage, camera: PinholeCamera
 ) -> None:
     if (frame, *shape) != (image.camera_frame, camera.height_px, camera.width_px):
         raise DataError(

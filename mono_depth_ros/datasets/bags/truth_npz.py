@@ -8,14 +8,15 @@ Our own format. A file is called `[CAMERA_...]STAMP.npz`, STAMP in nanoseconds b
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mono_depth_ros.datasets.bags.reader import BagMessage
-from mono_depth_ros.datasets.bags.snapshot_feed import BagImage
 from mono_depth_ros.datasets.releases.data_files import read_npz_array
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
+from mono_depth_ros.intake.sensor_intake import CameraImage
 
 _NAME = re.compile(r"(?:(.+)_)?([0-9]{1,19})\.npz")
 # How far the shape of a grid may be from that of the image: a cut-off row of a small image.
@@ -47,10 +48,10 @@ class NpzTruth:
         """What `put` wants to see: nothing."""
         return ()
 
-    def put(self, message: BagMessage) -> None:
+    def put(self, message: BagMessage, decoded: Any) -> None:
         """Takes any message."""
 
-    def at(self, image: BagImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
+    def at(self, image: CameraImage, camera: PinholeCamera) -> tuple[DepthMap, PinholeCamera] | None:
         """Depth and its camera at an image; None if no file has its stamp.
 
         Raises:

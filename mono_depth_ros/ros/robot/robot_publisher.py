@@ -21,7 +21,7 @@ from mono_depth_ros.messages.images import decode_depth_image, rgb_image_fields
 from mono_depth_ros.messages.point_clouds import decode_xyz
 from mono_depth_ros.messages.stamps import stamp_ns_of, stamp_parts
 from mono_depth_ros.msg import DepthStatus
-from mono_depth_ros.ros.conversions import byte_array, camera_info_message, image_message
+from mono_depth_ros.ros.conversions import MESSAGES, filled_array
 from mono_depth_ros.synthetic.robot import DriveFrame
 
 CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = "camera", "lidar", "base_link", "odom"
@@ -72,11 +72,11 @@ class RobotPublisher:
         if "odom" not in silent:
             self._odom.publish(_odometry_message(frame, stamp_ns))
         if "camera_info" not in silent:
-            self._camera_info.publish(camera_info_message(view.camera, header))
+            self._camera_info.publish(MESSAGES.camera_info(header, view.camera))
         if "lidar" not in silent and frame.lidar is not None:
             self._points.publish(_points_message(frame.lidar.points_lidar, _header(stamp_ns, LIDAR_FRAME)))
         if "camera" not in silent:
-            self._image.publish(image_message(rgb_image_fields(view.image_rgb), header))
+            self._image.publish(MESSAGES.image(header, rgb_image_fields(view.image_rgb)))
 
 
 class DepthListener:
@@ -166,6 +166,6 @@ def _points_message(points_lidar_m: npt.NDArray[np.float32], header: Header) -> 
         is_bigendian=False,
         point_step=12,
         row_step=12 * len(points),
-        data=byte_array(points.view(np.uint8).reshape(-1)),
+        data=filled_array(points.view(np.uint8).reshape(-1)),
         is_dense=True,
     )

@@ -1,33 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the images of all cameras of one moment to their depth and one cloud, in one worker thread."""
 
-import dataclasses
 import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mono_depth_ros.errors import FrameError
-from mono_depth_ros.geometry.camera import Points
 from mono_depth_ros.geometry.rigid import RigidTransform
-from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.inference.pipeline import Engine
 from mono_depth_ros.inference.rig_pipeline import RigPipeline
-from mono_depth_ros.messages.sensor_intake import SensorIntake
-from mono_depth_ros.perception.point_memory import POINTS, SPARSE_DEPTH
+from mono_depth_ros.intake.extrinsics import TransformSource
+from mono_depth_ros.messages.outputs import ImageCounts
+from mono_depth_ros.perception.point_memory import SPARSE_DEPTH
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.rig_cloud import RigView, merge_views
 from mono_depth_ros.perception.rig_slots import Placement, RigSlots
 from mono_depth_ros.perception.snapshot import NoSnapshot
-from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
-from mono_depth_ros.ros.depth_stream import DepthStream, PreparedImage
-from mono_depth_ros.ros.extrinsics import TransformSource
-from mono_depth_ros.ros.image_worker import ImageCounts, ImageWorker, ReceivedImage
-from mono_depth_ros.ros.output_view import Cloud
-from mono_depth_ros.ros.problem_log import ProblemLog
-from mono_depth_ros.ros.rig_parameters import RigConfig
+from mono_depth_ros.stream.depth_stream import DepthStream, PreparedImage, StreamOutput
+from mono_depth_ros.stream.image_worker import ImageWorker, ReceivedImage
+from mono_depth_ros.stream.output_view import Cloud
+from mono_depth_ros.stream.rig_config import RigConfig
 
 
 class CameraDoor:
@@ -45,13 +39,6 @@ class CameraDoor:
         self._worker = worker
         self._lock = threading.Lock()
         self._received = self._processed = self._rejected = self._idle = 0
-
-    def start(self) -> None:
-        """The rig's worker is started once for all cameras."""
-
-    def stop(self, timeout_s: float) -> bool:  # noqa: ARG002 - as ImageTaker
-        """The rig's worker is stopped once for all cameras."""
-        return True
 
     def offer(self, image: ReceivedImage) -> None:
         """Gives the image its place in time; the first of a moment wakes the worker, so does the last."""
@@ -86,126 +73,76 @@ class CameraDoor:
             return ImageCounts(self._received, self._processed, dropped, self._rejected, self._idle)
 
 
-class PointsForAll:
-    """The memory of one camera, whose points go into those of the other cameras too: they are decoded once.
-
-    Args:
-        own: of the camera.
-        others: of the other cameras.
-    """
-
-    def __init__(self, own: SnapshotBuffer, others: Sequence[SnapshotBuffer]) -> None:
-        self._others = tuple(others)
-        self._own = own
-        self.add_camera, self.camera = own.add_camera, own.camera
-        self.add_odometry, self.add_twist = own.add_odometry, own.add_twist
-        self.set_T_camera_lidar = own.set_T_camera_lidar
-
-    def add_points(
-        self,
-        stamp_ns: int,
-        points_lidar_m: Points,
-        lidar_frame: str,
-        time_offset_s: npt.NDArray[np.float64] | None = None,
-        source: str = POINTS,
-    ) -> None:
-        """As SnapshotBuffer.add_points; depth images, which are aligned to one camera, stay with that."""
-        self._own.add_points(stamp_ns, points_lidar_m, lidar_frame, time_offset_s, source)
-        if source != SPARSE_DEPTH:
-            for other in self._others:
-                other.add_points(stamp_ns, points_lidar_m, lidar_frame, time_offset_s, source)
-
-
-class RigInput:
-    """What DepthInputs fills for one camera of a rig.
-
-    Args:
-        rig: of all cameras.
-        camera: its name; the first one listens to the points that are for all.
-    """
-
-    def __init__(self, rig: "RigStream", camera: str) -> None:
-        stream, own_sources = rig.streams[camera], (SPARSE_DEPTH,)
-        self.config = stream.config
-        if camera != next(iter(rig.streams)):
-            sources = tuple(source for source in stream.config.point_sources if source in own_sources)
-            self.config = dataclasses.replace(stream.config, point_sources=sources)
-        self.buffer, self.worker, self.images = stream.buffer, stream.worker, stream.images
-        self.intake, self.qos = stream.intake, stream.qos
-        # Of all cameras, as soon as anybody wants that of one.
-        self.wanted = rig.wanted
-
-
 class RigStream:
     """The cameras of a rig, moment after moment.
 
     Args:
         engine: the open model.
         config: of the rig.
-        streams: of each camera, by its name; their workers are replaced.
+        streams: of each camera, by its name; the points that the first one receives have to reach the others too
+            (`followers` of its stream).
         places: says where a camera is in the base, by its name.
+        publish: takes what became of a camera's image.
         publish_cloud: takes the merged cloud, with the stamp of the newest image in it.
         cloud_wanted: whether anybody listens to that.
-        problems: is told of what cannot be used.
+        sources: of points that send messages at present, by camera; those of the first camera are for all.
+        crashed: is told of an exception that the work on a moment let through.
+        report: is told (source, problem) of what cannot be used.
 
     Attributes:
+        doors: where the images of each camera go.
         worker: calls ``process`` with the newest moment.
         missing: cameras that had no image at the latest moment.
     """
 
     def __init__(
         self,
-        engine: OnnxEngine,
+        engine: Engine,
         config: RigConfig,
         streams: Mapping[str, DepthStream],
         places: Mapping[str, TransformSource],
-        publish_cloud: Callable[[Cloud, int], None],
+        publish: Callable[[str, StreamOutput], object],
+        publish_cloud: Callable[[Cloud, int], object],
         cloud_wanted: Callable[[], bool],
-        problems: ProblemLog,
+        sources: Callable[[str], list[str]],
+        crashed: Callable[[Exception], None],
+        report: Callable[[str, str], object],
     ) -> None:
         self.config = config
         self.streams = dict(streams)
         self.missing: tuple[str, ...] = ()
         self._places = places
-        self._publish_cloud = publish_cloud
+        self._publish, self._publish_cloud = publish, publish_cloud
         self._cloud_wanted = cloud_wanted
-        self._problems = problems
+        self._sources = sources
+        self._report = report
         self._slots: RigSlots[ReceivedImage] = RigSlots(config.slot_policy())
         self._pipeline = RigPipeline(engine, {camera: stream.pipeline for camera, stream in streams.items()})
         self._known: dict[tuple[str, str], RigidTransform] = {}
         self._latest_ns: int | None = None
-        self.worker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, self._crashed)
-        self._doors = {camera: CameraDoor(camera, self._slots, self.worker) for camera in streams}
-        for camera, stream in self.streams.items():
-            stream.worker = self._doors[camera]
-        self._first, *others = self.streams.values()
-        memory = PointsForAll(self._first.buffer, [stream.buffer for stream in others])
-        node_config = self._first.config
-        self._first.intake = SensorIntake(memory, node_config.rectified, node_config.time_field or None)
-
-    def wanted(self) -> bool:
-        """Whether depth is to be made: somebody listens to any camera's, or to the merged cloud."""
-        return self._cloud_wanted() or any(stream.wanted() for stream in self.streams.values())
+        self._time_jumped = threading.Event()
+        self.worker = ImageWorker(self.process, self.ready, lambda: self.config.max_wait_s, crashed)
+        self.doors = {camera: CameraDoor(camera, self._slots, self.worker) for camera in streams}
+        self._first = next(iter(self.streams.values()))
 
     def time_jumped(self, back_to_ns: int | None = None) -> None:
-        """Forgets history, from any thread; as a single camera's does."""
+        """Forgets history, from any thread; as a single camera's does. So is the scale that the cameras share."""
         self._slots.reset()
         for stream in self.streams.values():
             stream.time_jumped(back_to_ns)
+        self._time_jumped.set()
 
     def ready(self, moment: ReceivedImage) -> bool:
         """Whether every camera has its image, and the points that somebody publishes are there."""
         if not self._slots.is_complete(moment.stamp_ns):
             return False
-        shared = self._first.inputs.expected_sources() if self._first.inputs is not None else []
-        shared = [source for source in shared if source != SPARSE_DEPTH]
-        for stream in self.streams.values():
-            own = stream.inputs.expected_sources() if stream.inputs is not None else []
-            sources = [*shared, *(source for source in own if source == SPARSE_DEPTH)]
-            tolerance_s = stream.config.points_tolerance_s
-            if sources and not stream.buffer.has_points_near(moment.stamp_ns, tolerance_s, sources):
-                return False
-        return True
+        shared = [source for source in self._sources(next(iter(self.streams))) if source != SPARSE_DEPTH]
+        return all(
+            stream.has_points_for(
+                moment.stamp_ns, [*shared, *(source for source in self._sources(camera) if source == SPARSE_DEPTH)]
+            )
+            for camera, stream in self.streams.items()
+        )
 
     def process(self, moment: ReceivedImage) -> bool:
         """One moment. Returns whether any camera's image became depth."""
@@ -213,10 +150,7 @@ class RigStream:
         images = self._slots.take(moment.stamp_ns)
         self.missing = tuple(camera for camera in self.streams if camera not in images)
         for camera in self.missing:
-            self._problems.report("rig", f"no_image: {camera} has none of this moment; the others go on without it")
-        for stream in self.streams.values():
-            # Where the points come from was told to the first camera only.
-            stream.intake.frames |= self._first.intake.frames
+            self._report("rig", f"no_image: {camera} has none of this moment; the others go on without it")
         prepared = {camera: self.streams[camera].prepare(image) for camera, image in images.items()}
         known = {camera: one.snapshot for camera, one in prepared.items() if not isinstance(one.snapshot, NoSnapshot)}
         self._pipeline.scale_policy = self._first.config.scale_policy()
@@ -224,8 +158,11 @@ class RigStream:
         made = False
         for camera, one in prepared.items():
             snapshot = one.snapshot
-            done = self.streams[camera].finish(one, snapshot if isinstance(snapshot, NoSnapshot) else outcomes[camera])
-            self._doors[camera].done(done)
+            outcome = snapshot if isinstance(snapshot, NoSnapshot) else outcomes[camera]
+            output = self.streams[camera].finish(one, outcome)
+            done = isinstance(output.outcome, DepthResult)
+            self.doors[camera].done(done)
+            self._publish(camera, output)
             made = made or done
         if made and self._cloud_wanted():
             self._merge(prepared, outcomes)
@@ -252,18 +189,14 @@ class RigStream:
             try:
                 self._known[camera, frame] = self._places[camera].lookup(self.config.base_frame, frame)
             except FrameError as error:
-                self._problems.report("extrinsics", str(error))
+                self._report("extrinsics", str(error))
                 return None
         return self._known[camera, frame]
 
     def _forget_after_jump(self, stamp_ns: int) -> None:
-        if self._latest_ns is not None and stamp_ns < self._latest_ns - int(
-            self.config.slot_policy().jump_back_s * 1e9
-        ):
+        jump_back_ns = int(self.config.slot_policy().jump_back_s * 1e9)
+        jumped = self._latest_ns is not None and stamp_ns < self._latest_ns - jump_back_ns
+        if jumped or self._time_jumped.is_set():
+            self._time_jumped.clear()
             self._pipeline.reset()
         self._latest_ns = stamp_ns
-
-    def _crashed(self, error: Exception) -> None:
-        # While ROS shuts down, publishing fails, which is nobody's mistake.
-        if all(stream.outputs.can_publish() for stream in self.streams.values()):
-            self._problems.report("depth", f"internal_error: {''.join(traceback.format_exception(error))}")

@@ -3,13 +3,13 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from mono_depth_ros.errors import DataError, FrameError
+from mono_depth_ros.errors import FrameError
 from mono_depth_ros.geometry.rigid import RigidTransform, rigid_from_quaternion
-from mono_depth_ros.messages.odometry import decode_transform
+from mono_depth_ros.perception.point_memory import POINTS
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
 
 # Metres, and elements of a rotation matrix: less is rounding of a publisher.
@@ -28,64 +28,20 @@ class TransformSource(Protocol):
         ...
 
 
-class GivenTransform:
-    """The one transform of a parameter, whatever the frames are called.
+class FixedTransform:
+    """One transform, whatever the frames are called."""
 
-    Args:
-        numbers: x, y, z (m), qx, qy, qz, qw.
-    """
-
-    def __init__(self, numbers: Sequence[float]) -> None:
-        self._T_a_b = rigid_from_quaternion(numbers[:3], numbers[3:])
+    def __init__(self, T_a_b: RigidTransform) -> None:
+        self._T_a_b = T_a_b
 
     def lookup(self, frame_a: str, frame_b: str) -> RigidTransform:  # noqa: ARG002 - the same for all frames
         """T_a_b."""
         return self._T_a_b
 
 
-class TfTransforms:
-    """The newest transforms of /tf and /tf_static, asked without waiting.
-
-    Args:
-        node: listens. tf2_ros is imported here; without it every look-up fails and says what to do instead.
-    """
-
-    def __init__(self, node: Any) -> None:
-        self._buffer: Any = None
-        try:
-            from tf2_ros import Buffer, TransformListener
-        except ImportError:
-            return
-        # With the node, the buffer follows its clock and forgets when a bag begins again.
-        self._buffer = Buffer(node=node)
-        self._listener = TransformListener(self._buffer, node)
-
-    def lookup(self, frame_a: str, frame_b: str) -> RigidTransform:
-        """T_a_b.
-
-        Raises:
-            FrameError: if TF does not know it, or tf2_ros is not installed.
-        """
-        if not frame_a or not frame_b:
-            raise FrameError(f"no_frame_id: expected two frame names, got {frame_a!r} and {frame_b!r}; see the drivers")
-        if frame_a == frame_b:
-            return np.eye(4)
-        if self._buffer is None:
-            raise FrameError(
-                f"no_tf2_ros: expected tf2_ros to place {frame_b!r} in {frame_a!r}, it is not installed; set the "
-                "parameters extrinsics.T_camera_lidar (_scan, _range) and extrinsics.T_base_camera"
-            )
-        from rclpy.time import Time
-        from tf2_ros import TransformException
-
-        try:
-            transform = self._buffer.lookup_transform(frame_a, frame_b, Time()).transform
-            return decode_transform(transform)
-        except (TransformException, DataError) as error:
-            raise FrameError(
-                f"no_extrinsics: no transform from {frame_b!r} to {frame_a!r} in TF: {error}; publish it on /tf_static "
-                "or set the parameters extrinsics.T_camera_lidar (_scan, _range) and extrinsics.T_base_camera"
-            ) from None
+def given_transform(numbers: Sequence[float]) -> FixedTransform:
+    """That of a parameter: x, y, z (m), qx, qy, qz, qw."""
+    return FixedTransform(rigid_from_quaternion(numbers[:3], numbers[3:]))
 
 
 class CameraExtrinsics:
@@ -141,7 +97,9 @@ class CameraExtrinsics:
         problems = []
         for source, frame in sorted(frames):
             try:
-                T_camera_sensor, problem = self._look(self._points[source], camera_frame, frame, recheck)
+                T_camera_sensor, problem = self._look(
+                    self._points.get(source, self._points[POINTS]), camera_frame, frame, recheck
+                )
             except FrameError as error:
                 buffer.set_extrinsics_error(str(error))
                 problems.append(str(error))

@@ -15,11 +15,12 @@ from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
 from mono_depth_ros.inference.completion import CompletionPolicy
 from mono_depth_ros.inference.engine import PRECISIONS
 from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
+from mono_depth_ros.intake.sensor_intake import IntakePolicy
 from mono_depth_ros.perception.dial import DialPolicy, Mode
 from mono_depth_ros.perception.lidar_memory import MemoryPolicy
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.scale import MEASURED, ScalePolicy, ScaleSource
-from mono_depth_ros.ros.output_view import OUTPUT_SIZES
+from mono_depth_ros.stream.output_view import OUTPUT_SIZES
 
 T = TypeVar("T")
 
@@ -107,6 +108,10 @@ class DepthNodeConfig:
     time_field: str = _parameter(
         "", "lidar.time_field", "field of a cloud with the time of each point; empty: t, time, timestamp or "
         "offset_time; none: all at once", UNCONFIGURED,
+    )
+    lidar_offset_s: float = _parameter(
+        0.0, "lidar.time_offset_s", "is added to the stamps of points, scan, range and sparse_depth, whose clock may "
+        "be another than the camera's", UNCONFIGURED, (-1e9, 1e9),
     )
     memory_s: float = _parameter(
         1.0, "lidar.memory_s", "scans up to this far from the image are carried to it by odometry; 0: the nearest only",
@@ -210,6 +215,12 @@ class DepthNodeConfig:
             remembered_s,
             0.8 * remembered_s,
             FORCED[self.mode],
+        )
+
+    def intake_policy(self) -> IntakePolicy:
+        """What the messages do not say of themselves."""
+        return IntakePolicy(
+            rectified=self.rectified, time_field=self.time_field or None, lidar_offset_s=self.lidar_offset_s
         )
 
     def memory_policy(self) -> MemoryPolicy | None:

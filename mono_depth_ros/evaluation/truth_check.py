@@ -9,19 +9,28 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.datasets.bags.point_messages import decode_points
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.bags.simulation_bag import TRUTH_ODOMETRY_TOPIC, truth_topic
-from mono_depth_ros.datasets.bags.topics import COMPRESSED_IMAGE, NO_TOPIC, BagTopics, find_topics
+from mono_depth_ros.datasets.bags.topics import (
+    COMPRESSED_IMAGE,
+    LASER_SCAN,
+    NO_TOPIC,
+    POINT_CLOUD,
+    BagTopics,
+    find_topics,
+)
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion, distort, distorted_rays
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
+from mono_depth_ros.intake.transform_tree import TransformTree
 from mono_depth_ros.messages.camera_info import CameraInfoMessage, camera_from_info, has_distortion
 from mono_depth_ros.messages.images import decode_compressed_image, decode_depth_image, decode_image
+from mono_depth_ros.messages.laser_scans import decode_laser_scan
 from mono_depth_ros.messages.odometry import decode_odometry
+from mono_depth_ros.messages.point_clouds import decode_timed_points
+from mono_depth_ros.messages.ranges import decode_range
 from mono_depth_ros.messages.stamps import stamp_ns_of
-from mono_depth_ros.messages.transforms import StaticTransforms
 from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTrack
 from mono_depth_ros.perception.scan_motion import points_at_stamp
 
@@ -234,13 +243,16 @@ def _true_motion(bag: Rosbag2Reader) -> OdometryTrack:
 
 
 def _points_at_its_stamp(
-    scan: Any, message_type: str, transforms: StaticTransforms, base: str, track: OdometryTrack
+    scan: Any, message_type: str, transforms: TransformTree, base: str, track: OdometryTrack
 ) -> npt.NDArray[np.float32] | None:
     """Points float32 [N, 3] in the base frame at the scan's stamp; None where the true motion is not known."""
-    timed, T_base_sensor = decode_points(scan, message_type), transforms.lookup(base, str(scan.header.frame_id))
+    stamp_ns, T_base_sensor = stamp_ns_of(scan.header.stamp), transforms.lookup(base, str(scan.header.frame_id))
+    if message_type == POINT_CLOUD:
+        timed = decode_timed_points(scan, stamp_ns)
+    else:
+        timed = decode_laser_scan(scan) if message_type == LASER_SCAN else decode_range(scan)
     points: npt.NDArray[np.float32] | None = timed.points_m
     if timed.offsets_s is not None:
-        stamp_ns = stamp_ns_of(scan.header.stamp)
         points = points_at_stamp(timed.points_m, timed.offsets_s, stamp_ns, track, T_base_sensor)
     return None if points is None else transform_points(T_base_sensor, points)
 

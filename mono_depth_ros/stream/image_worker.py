@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mono_depth_ros.messages.outputs import ImageCounts
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedImage:
@@ -23,29 +25,8 @@ class ReceivedImage:
     arrived_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ImageCounts:
-    """What became of the images since the start; ``received`` is the sum of the others and of those still in work.
-
-    ``idle`` are those that nobody wanted depth of.
-    """
-
-    received: int
-    processed: int
-    dropped: int
-    rejected: int
-    idle: int = 0
-
-
-NO_IMAGES = ImageCounts(0, 0, 0, 0)
-
-
 class ImageTaker(Protocol):
     """Where the images of one camera go: an ImageWorker, or the camera's place in a rig."""
-
-    def start(self) -> None: ...
-
-    def stop(self, timeout_s: float) -> bool: ...
 
     def offer(self, image: ReceivedImage) -> None: ...
 
