@@ -33,7 +33,9 @@ LAYERS: dict[str, set[str]] = {
     "replay": {"perception", "inference", "messages", "intake", "stream", "datasets", "share"},
     "networks": set(),
     "objectives": set(),
-    "evaluation": {"inference", "datasets", "replay", "stream", "geometry", "perception", "messages", "intake", "share"},
+    "evaluation": {
+        "inference", "datasets", "replay", "stream", "geometry", "perception", "messages", "intake", "share",
+    },
     "training": {"datasets", "networks", "objectives", "evaluation", "geometry", "share"},
     "ros": {"perception", "geometry", "inference", "synthetic", "messages", "intake", "stream", "msg", "share"},
     "cli": {

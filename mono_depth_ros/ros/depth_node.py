@@ -22,35 +22,39 @@ from mono_depth_ros.stream.image_worker import ImageWorker, ReceivedImage
 
 
 class OneCamera(DepthWork):
-    """The work of depth_node."""
+    """The work of depth_node.
+
+    Attributes:
+        camera: the one it has.
+    """
 
     def __init__(self, camera: DepthCamera) -> None:
-        self._camera = camera
+        self.camera = camera
         self.cameras = {"": camera}
         self.worker = ImageWorker(self._process, self._ready, lambda: camera.stream.config.max_wait_s, camera.crashed)
 
     def listen(self) -> None:
         """Subscribes everything."""
-        self._camera.listen(self.worker, self._camera.stream.config.point_sources, self._camera.wanted)
+        self.camera.listen(self.worker, self.camera.stream.config.point_sources, self.camera.wanted)
 
     def time_jumped(self, back_to_ns: int | None) -> None:
         """Forgets history."""
-        self._camera.stream.time_jumped(back_to_ns)
+        self.camera.stream.time_jumped(back_to_ns)
 
     def counts(self, camera: str = "") -> ImageCounts:  # noqa: ARG002 - the only one
         """What became of the images."""
         return self.worker.counts()
 
     def _ready(self, image: ReceivedImage) -> bool:
-        return self._camera.stream.ready(image, self._camera.sources())
+        return self.camera.stream.ready(image, self.camera.sources())
 
     def _process(self, image: ReceivedImage) -> bool:
-        output = self._camera.stream.process(image)
+        output = self.camera.stream.process(image)
         made = isinstance(output.outcome, DepthResult)
         # The worker counts the current image only after it is done.
         counts = self.worker.counts()
         counts = dataclasses.replace(counts, processed=counts.processed + made, rejected=counts.rejected + (not made))
-        return self._camera.publish(output, counts)
+        return self.camera.publish(output, counts)
 
 
 class DepthNode(ManagedDepthNode):

@@ -100,7 +100,7 @@ def test_lost_points_dial_down_and_found_points_dial_up_and_no_image_is_lost(rob
 
 def completed(robot: Robot, frame: int) -> DepthStatus:
     """The status of an image whose points came before it."""
-    buffer = robot.node._stream.buffer
+    buffer = robot.node.work.camera.stream.buffer
     robot.publish("/points", cloud_of(frame))
     stamp = cloud_of(frame).header.stamp
     robot.wait(lambda: buffer.has_points_near(stamp.sec * 10**9 + stamp.nanosec, 0.0), f"scan {frame} in the node")
@@ -220,7 +220,7 @@ def test_a_simulated_clock_that_jumps_back_empties_the_history_and_the_node_goes
 
     set_clock(seconds + 5)
     assert completed(robot, 50).mode == DepthStatus.MODE_COMPLETION
-    buffer = robot.node._stream.buffer
+    buffer = robot.node.work.camera.stream.buffer
     assert buffer.scan_count() == 1
     set_clock(seconds)
     robot.wait(lambda: buffer.scan_count() == 0, "an empty history")

@@ -83,7 +83,7 @@ def prove_alive(robot: Robot, frame: int) -> None:
     robot.publish("/camera_info", camera_info_of(frame))
     robot.publish("/points", cloud_of(frame))
     stamp = cloud_of(frame).header.stamp
-    buffer = robot.node._stream.buffer
+    buffer = robot.node.work.camera.stream.buffer
     robot.wait(lambda: buffer.has_points_near(stamp.sec * 10**9 + stamp.nanosec, 0.0), "the good scan")
     assert send_image(robot, frame).mode == DepthStatus.MODE_COMPLETION
 
@@ -101,7 +101,7 @@ def test_an_uncalibrated_camera_gives_no_depth_and_says_so(started):
 
 def sensor_count(robot: Robot, name: str) -> int:
     """Refused messages of an input so far."""
-    buffer = robot.node._stream.buffer
+    buffer = robot.node.work.camera.stream.buffer
     return (buffer._points.log(name) if name == "points" else buffer._logs[name])._rejected
 
 
@@ -113,7 +113,7 @@ def test_a_cloud_without_x_is_refused_and_one_with_nan_is_cleaned(started):
     dirty[1::4, 0] = np.inf
     started.publish("/camera_info", camera_info_of(0))
     started.publish("/points", cloud_of(0, dirty))
-    buffer = started.node._stream.buffer
+    buffer = started.node.work.camera.stream.buffer
     stamp = cloud_of(0).header.stamp
     started.wait(lambda: buffer.has_points_near(stamp.sec * 10**9 + stamp.nanosec, 0.0), "the dirty scan")
     status = send_image(started, 0)
@@ -137,7 +137,7 @@ def test_a_truncated_image_is_refused_and_the_next_one_is_not(started):
 
 def test_an_image_of_another_size_than_its_calibration_gives_no_depth(started):
     started.publish("/camera_info", camera_info_of(0))
-    started.wait(lambda: started.node._stream.buffer.camera() is not None, "the calibration")
+    started.wait(lambda: started.node.work.camera.stream.buffer.camera() is not None, "the calibration")
     small = Image(
         header=header_of(0, "front_optical"),
         height=2,
@@ -169,7 +169,7 @@ def test_points_without_a_known_place_are_not_used_and_the_reason_is_told(robot,
     robot.advertise("/points", PointCloud2)
     robot.publish("/camera_info", camera_info_of(0))
     robot.publish("/points", cloud_of(0))
-    robot.wait(lambda: robot.node._stream.buffer.scan_count() > 0, "the scan in the node")
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.scan_count() > 0, "the scan in the node")
     status = send_image(robot, 0)
     assert status.mode == DepthStatus.MODE_PREDICTION
     points = sensor(status, "points")
@@ -178,7 +178,7 @@ def test_points_without_a_known_place_are_not_used_and_the_reason_is_told(robot,
 
 
 def test_an_exception_in_the_engine_costs_one_image(started, monkeypatch):
-    engine = started.node._stream.engine
+    engine = started.node.work.camera.stream.engine
     working = engine.infer
     calls = []
 
@@ -190,9 +190,9 @@ def test_an_exception_in_the_engine_costs_one_image(started, monkeypatch):
 
     monkeypatch.setattr(engine, "infer", fail_once)
     started.publish("/camera_info", camera_info_of(0))
-    started.wait(lambda: started.node._stream.buffer.camera() is not None, "the calibration")
+    started.wait(lambda: started.node.work.camera.stream.buffer.camera() is not None, "the calibration")
     started.publish("/image", image_of(0))
-    started.wait(lambda: started.node._stream.worker.counts().rejected == 1, "the failure")
+    started.wait(lambda: started.node.work.worker.counts().rejected == 1, "the failure")
     prove_alive(started, 1)
     image = sensor(started.messages[STATUS][-1], "image")
     assert image.rejected == 1 and "out of memory on the device" in image.last_error
@@ -207,7 +207,7 @@ def test_compressed_images_are_read_and_broken_ones_refused(robot, dial_model):
     robot.advertise("/image/compressed", CompressedImage)
     robot.advertise("/camera_info", CameraInfo)
     robot.publish("/camera_info", camera_info_of(0))
-    robot.wait(lambda: robot.node._stream.buffer.camera() is not None, "the calibration")
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
     png = cv2.imencode(".png", picture())[1].tobytes()
     outcomes = []
     for frame, data in enumerate((png, png[: len(png) // 2], b"", png)):
@@ -303,7 +303,7 @@ def test_a_publisher_with_an_incompatible_quality_of_service_is_named_with_the_p
     from rclpy.qos import QoSProfile, ReliabilityPolicy
 
     lines: list[str] = []
-    monkeypatch.setattr("mono_depth_ros.ros.problem_log.ProblemLog.report", lambda log, *words: lines.append(words))
+    monkeypatch.setattr("mono_depth_ros.stream.problem_log.ProblemLog.report", lambda log, *words: lines.append(words))
     override = "qos_overrides./image.subscription.reliability"
     assert robot.start_node(model=str(dial_model), **{override.replace(".", "__"): "reliable"})
     robot.peer.create_publisher(Image, "/image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))

@@ -57,12 +57,12 @@ def start(robot: Robot, model: Path, *topics: tuple[str, type], **values: object
     for topic, message_type in (("/image", Image), ("/camera_info", CameraInfo), *topics):
         robot.advertise(topic, message_type)
     robot.publish("/camera_info", camera_info_of(0))
-    robot.wait(lambda: robot.node._stream.buffer.camera() is not None, "the calibration")
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
 
 
 def received(robot: Robot, sensor: str, count: int) -> None:
     """Waits until so many messages of an input were taken in."""
-    buffer = robot.node._stream.buffer
+    buffer = robot.node.work.camera.stream.buffer
     log = buffer._logs.get(sensor) or buffer._points.log(sensor)
     robot.wait(lambda: log.received >= count, f"{count} of {sensor}")
 
@@ -167,7 +167,7 @@ def test_the_mode_is_forced_and_freed_at_the_next_image(robot, dial_model):
     assert told(1) == (PREDICTION, "prediction_forced")
     force("completion")
     assert told(2) == (COMPLETION, "points_used")
-    robot.node._stream.time_jumped()
+    robot.node.work.camera.stream.time_jumped()
     status = status_of(robot, 3)
     assert (status.mode, status.reason) == (DepthStatus.MODE_NONE, "completion_forced_without_points")
     force("auto")
@@ -176,14 +176,14 @@ def test_the_mode_is_forced_and_freed_at_the_next_image(robot, dial_model):
 
 def test_nobody_who_listens_means_no_work_unless_kept_warm(robot, dial_model):
     assert robot.start_node(model=str(dial_model), diagnostics__period_s=0.1)
-    engine, worker = robot.node._stream.engine, robot.node._stream.worker
+    engine, worker = robot.node.work.camera.stream.engine, robot.node.work.worker
     calls = []
     working = engine.infer
     engine.infer = lambda *arrays: calls.append(1) or working(*arrays)
     robot.advertise("/image", Image)
     robot.advertise("/camera_info", CameraInfo)
     robot.publish("/camera_info", camera_info_of(0))
-    robot.wait(lambda: robot.node._stream.buffer.camera() is not None, "the calibration")
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
     for frame in range(3):
         robot.publish("/image", image_of(frame))
     robot.wait(lambda: worker.counts().idle == 3, "three images left alone")
@@ -221,7 +221,7 @@ def test_a_limit_that_contradicts_another_is_refused_and_both_together_are_not(r
     both = [Parameter("dial.min_points", value=50), Parameter("dial.resume_points", value=60)]
     assert robot.node.set_parameters_atomically(both).successful
     assert status_of(robot, 0).mode == PREDICTION
-    assert robot.node._stream.pipeline._policy.min_points == 50
+    assert robot.node.work.camera.stream.pipeline._policy.min_points == 50
 
 
 def test_an_image_of_another_size_waits_for_its_calibration(robot, dial_model):
@@ -233,7 +233,7 @@ def test_an_image_of_another_size_waits_for_its_calibration(robot, dial_model):
         step=WIDTH_PX // 2, data=array.array("B", bytes(HEIGHT_PX * WIDTH_PX // 4)),
     )  # fmt: skip
     robot.publish("/image", small)
-    robot.wait(lambda: robot.node._stream.worker.counts().received == 2, "the image")
+    robot.wait(lambda: robot.node.work.worker.counts().received == 2, "the image")
     info = camera_info_of(1)
     info.height, info.width = HEIGHT_PX // 2, WIDTH_PX // 2
     robot.publish("/camera_info", info)
@@ -245,11 +245,11 @@ def test_raw_images_are_rectified_with_the_lens_of_their_calibration(robot, dial
     info = camera_info_of(0)
     info.distortion_model, info.d = "plumb_bob", [-0.3, 0.0, 0.0, 0.0, 0.0]
     robot.publish("/camera_info", info)
-    robot.wait(lambda: robot.node._stream.intake.lens.rectifier is not None, "the lens")
+    robot.wait(lambda: robot.node.work.camera.stream.intake.lens.rectifier is not None, "the lens")
     assert status_of(robot, 0).mode == PREDICTION
     info.d = [0.0, 0.0, 0.0, 0.0, 0.0]
     robot.publish("/camera_info", info)
-    robot.wait(lambda: robot.node._stream.intake.lens.rectifier is None, "the lens without distortion")
+    robot.wait(lambda: robot.node.work.camera.stream.intake.lens.rectifier is None, "the lens without distortion")
 
 
 def test_a_deadline_that_is_missed_and_a_publisher_that_cannot_be_heard_are_counted(robot, dial_model):
@@ -270,7 +270,7 @@ def test_a_deadline_that_is_missed_and_a_publisher_that_cannot_be_heard_are_coun
     robot.peer.create_publisher(LaserScan, "/scan", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     robot.wait(lambda: publisher.get_subscription_count() > 0, "the node")
     publisher.publish(cloud_of(0))
-    qos = robot.node._stream.qos
+    qos = robot.node.work.camera.qos
     robot.wait(lambda: qos.counts("points").deadlines_missed > 0, "a missed deadline")
     robot.wait(lambda: qos.counts("scan").incompatible == 1, "the incompatible publisher")
     status = status_of(robot, 0)
@@ -284,7 +284,7 @@ def test_three_loops_of_a_drive_give_as_many_depth_images_each_time(robot, dial_
     start(robot, dial_model, ("/points", PointCloud2), ("/clock", Clock), use_sim_time=True)
     made = []
     for loop in range(3):
-        before = robot.node._stream.worker.counts().processed
+        before = robot.node.work.worker.counts().processed
         for frame in range(20):
             stamp = image_of(frame).header.stamp
             robot.publish("/clock", Clock(clock=Time(sec=stamp.sec, nanosec=stamp.nanosec)))
@@ -297,7 +297,7 @@ def test_three_loops_of_a_drive_give_as_many_depth_images_each_time(robot, dial_
             received(robot, "points", 20 * loop + frame + 1)
             status = status_of(robot, frame)
             assert (status.mode, status.reason) == (COMPLETION, "points_used"), (loop, frame)
-        made.append(robot.node._stream.worker.counts().processed - before)
+        made.append(robot.node.work.worker.counts().processed - before)
     assert made == [20, 20, 20]
     points = health(status, "points")
     assert points.rate_hz == pytest.approx(10.0) and points.jitter_s == pytest.approx(0.0, abs=1e-6)
@@ -336,7 +336,7 @@ def test_the_scale_of_a_prediction_follows_the_points_that_were_there(robot, tmp
 
 def test_a_mistake_of_ours_in_a_callback_costs_one_message(robot, dial_model, monkeypatch):
     start(robot, dial_model, ("/points", PointCloud2))
-    intake_module = "mono_depth_ros.messages.sensor_intake.decode_timed_points"
+    intake_module = "mono_depth_ros.intake.sensor_intake.decode_timed_points"
     with monkeypatch.context() as patched:
         patched.setattr(intake_module, lambda *_: np.zeros(3)[5])
         robot.publish("/points", cloud_of(0))

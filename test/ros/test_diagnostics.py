@@ -16,8 +16,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
 from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
-from mono_depth_ros.ros.image_worker import ImageCounts
 from mono_depth_ros.ros.qos_health import QosCounts
+from mono_depth_ros.stream.image_worker import ImageCounts
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

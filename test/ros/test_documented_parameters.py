@@ -11,8 +11,8 @@ import yaml
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.perception.dial import Mode
-from mono_depth_ros.ros.node_config import FIELDS, DepthNodeConfig, problem_with, problem_with_unknown
 from mono_depth_ros.ros.parameter_docs import BEGIN, outdated, parameter_file
+from mono_depth_ros.stream.config import FIELDS, DepthNodeConfig, problem_with, problem_with_unknown
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mono_depth_ros.ros.topic_names import camera_topics
+from mono_depth_ros.stream.topic_names import camera_topics
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from mono_depth_ros.ros.problem_log import MAX_KINDS, ProblemLog
+from mono_depth_ros.stream.problem_log import MAX_KINDS, ProblemLog
 
 
 class Clock:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import FrameError
+from mono_depth_ros.intake.extrinsics import CameraExtrinsics, given_transform
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
-from mono_depth_ros.ros.extrinsics import CameraExtrinsics, GivenTransform, TfTransforms
+from mono_depth_ros.ros.tf_transforms import TfTransforms
 
 
 class LateTransforms:
@@ -51,7 +52,7 @@ def test_a_place_that_changes_is_taken_over_and_told_and_one_that_is_lost_again_
             return self.T_a_b
 
     now_s = [0.0]
-    source, fixed, buffer = Bumped(), GivenTransform([0, 0, 0, 0, 0, 0, 1]), SnapshotBuffer()
+    source, fixed, buffer = Bumped(), given_transform([0, 0, 0, 0, 0, 0, 1]), SnapshotBuffer()
     source.known = True
     extrinsics = CameraExtrinsics({"points": source}, fixed, recheck_s=1.0, clock=lambda: now_s[0])
 
@@ -60,7 +61,7 @@ def test_a_place_that_changes_is_taken_over_and_told_and_one_that_is_lost_again_
         return extrinsics.update(buffer, "camera", {("points", "lidar")}, "base")
 
     assert update(0.0) == []
-    source.T_a_b = GivenTransform([0.0, 0.0, 0.1, 0.0, np.sin(0.05), 0.0, np.cos(0.05)]).lookup("", "")
+    source.T_a_b = given_transform([0.0, 0.0, 0.1, 0.0, np.sin(0.05), 0.0, np.cos(0.05)]).lookup("", "")
     assert update(0.5) == []
     (problem,) = update(1.1)
     assert problem == "extrinsics_changed: 'lidar' in 'camera' moved by 0.100 m and turned by 5.73 degrees"
@@ -71,7 +72,7 @@ def test_a_place_that_changes_is_taken_over_and_told_and_one_that_is_lost_again_
 
 
 def test_a_given_transform_is_the_pose_of_the_sensor():
-    T_camera_lidar = GivenTransform([1.0, 2.0, 3.0, 0.5, -0.5, 0.5, 0.5]).lookup("camera", "lidar")
+    T_camera_lidar = given_transform([1.0, 2.0, 3.0, 0.5, -0.5, 0.5, 0.5]).lookup("camera", "lidar")
     # One metre ahead of the LiDAR (x) is one metre along the camera's z.
     np.testing.assert_allclose(T_camera_lidar @ [1.0, 0.0, 0.0, 1.0], [1.0, 2.0, 4.0, 1.0], atol=1e-12)
 

@@ -9,7 +9,7 @@ from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleEstimate, ScaleSource
 from mono_depth_ros.perception.snapshot import SensorSnapshot
-from mono_depth_ros.ros.output_view import colour_depth, output_view, view_cloud, with_caption
+from mono_depth_ros.stream.output_view import colour_depth, output_view, view_cloud, with_caption
 
 CAMERA = PinholeCamera(8, 4, 10.0, 10.0, 3.5, 1.5)
 

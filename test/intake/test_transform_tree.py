@@ -6,8 +6,8 @@ import pytest
 
 from mono_depth_ros.errors import FrameError
 from mono_depth_ros.geometry.rigid import invert_rigid, rigid_from_quaternion
-from mono_depth_ros.messages import transforms
-from mono_depth_ros.messages.transforms import StaticTransforms
+from mono_depth_ros.intake import transform_tree as transforms
+from mono_depth_ros.intake.transform_tree import TransformTree
 
 T_BASE_LIDAR = rigid_from_quaternion([0.0, 0.0, 1.7], [0.0, 0.0, np.sin(0.3), np.cos(0.3)])
 T_BASE_MAST = rigid_from_quaternion([0.5, 0.0, 1.0], [0.0, np.sin(0.1), 0.0, np.cos(0.1)])
@@ -16,7 +16,7 @@ T_MAST_CAMERA = rigid_from_quaternion([0.0, 0.2, 0.1], [-0.5, 0.5, -0.5, 0.5])
 
 @pytest.fixture
 def robot():
-    tree = StaticTransforms()
+    tree = TransformTree()
     tree.add("base_link", "lidar", T_BASE_LIDAR)
     tree.add("mast", "camera", T_MAST_CAMERA)
     tree.add("base_link", "mast", T_BASE_MAST)
@@ -44,12 +44,12 @@ def test_a_later_transform_of_the_same_child_replaces_the_first(robot):
 
 
 def test_unconnected_frames_are_an_error_that_lists_the_known_ones(robot):
-    with pytest.raises(FrameError, match=r"no connection; known frames: base_link, camera, lidar, mast"):
+    with pytest.raises(FrameError, match=r"got none; known frames: base_link, camera, lidar, mast"):
         robot.lookup("camera", "gps")
 
 
 def test_a_circle_is_an_error():
-    tree = StaticTransforms()
+    tree = TransformTree()
     tree.add("a", "b", np.eye(4))
     tree.add("b", "a", np.eye(4))
     with pytest.raises(FrameError, match="circle"):
@@ -59,14 +59,30 @@ def test_a_circle_is_an_error():
 @pytest.mark.parametrize(("parent", "child"), [("a", "a"), ("", "a"), ("a", "")])
 def test_frames_need_two_different_names(parent, child):
     with pytest.raises(FrameError, match="two different frame names"):
-        StaticTransforms().add(parent, child, np.eye(4))
+        TransformTree().add(parent, child, np.eye(4))
 
 
 def test_the_number_of_frames_is_bounded(monkeypatch):
     monkeypatch.setattr(transforms, "MAX_FRAMES", 2)
-    tree = StaticTransforms()
+    tree = TransformTree()
     tree.add("base", "a", np.eye(4))
     tree.add("base", "b", np.eye(4))
     tree.add("base", "b", np.eye(4))
     with pytest.raises(FrameError, match="at most 2 frames"):
         tree.add("base", "c", np.eye(4))
+
+
+def test_a_message_with_one_broken_transform_gives_the_others_and_is_told():
+    def entry(parent: str, child: str, w: float) -> SimpleNamespace:
+        zero = SimpleNamespace(x=0.0, y=0.0, z=0.0)
+        turn = SimpleNamespace(x=0.0, y=0.0, z=0.0, w=w)
+        return SimpleNamespace(
+            header=SimpleNamespace(frame_id=parent),
+            child_frame_id=child,
+            transform=SimpleNamespace(translation=zero, rotation=turn),
+        )
+
+    tree = TransformTree()
+    with pytest.raises(DataError, match="never filled in"):
+        tree.put(SimpleNamespace(transforms=[entry("base", "bad", 0.0), entry("base", "good", 1.0)]))
+    assert tree.frames() == ("base", "good")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mono_depth_ros.ros.image_worker import ImageCounts, ImageWorker, ReceivedImage
+from mono_depth_ros.stream.image_worker import ImageCounts, ImageWorker, ReceivedImage
 
 LIMIT_S = 10.0
 
