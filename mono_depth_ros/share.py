@@ -24,6 +24,9 @@ def share_roots() -> tuple[Path, ...]:
         if prefix:
             roots.append(Path(prefix) / "share" / _PACKAGE)
     roots.append(Path(sys.prefix) / "share" / _PACKAGE)
+    # Beside lib/pythonX/site-packages of this very file, as with `pip install --user` and Debian's /usr/local; or
+    # within the folder of `pip install --target`.
+    roots += [parent / "share" / _PACKAGE for parent in Path(__file__).resolve().parents[1:5:3]]
     return tuple(roots)
 
 
