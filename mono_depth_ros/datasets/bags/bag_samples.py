@@ -20,6 +20,7 @@ from mono_depth_ros.datasets.bags.truth import (
 )
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
 
@@ -41,6 +42,7 @@ class BagQuery:
         options: extrinsics and the like.
         limit: at most this many samples.
         skip: so many at the beginning are left out.
+        partial: whether images without points or truth near their stamps are wanted too, with None in that place.
     """
 
     names: TopicNames = field(default_factory=TopicNames)
@@ -48,6 +50,7 @@ class BagQuery:
     options: FeedOptions = _RECTIFIED
     limit: int | None = None
     skip: int = 0
+    partial: bool = False
 
 
 class BagSamples:
@@ -79,8 +82,54 @@ class BagSamples:
         query = self._query
         stop = None if query.limit is None else query.skip + query.limit
         with Rosbag2Reader(self._path) as bag:
-            samples = read_samples(bag, self.topics, query.truth, query.options)
+            samples = read_samples(bag, self.topics, query.truth, query.options, query.partial)
             yield from islice(samples, query.skip, stop)
+
+
+def read_bag(
+    path: str | Path,
+    *,
+    camera: str | None = None,
+    image: str | None = None,
+    camera_info: str | None = None,
+    points: str | None = None,
+    odometry: str | None = None,
+    rectified: bool | None = None,
+    truth: str | None = None,
+    T_camera_lidar: RigidTransform | None = None,
+    T_base_camera: RigidTransform | None = None,
+    skip: int = 0,
+    limit: int | None = None,
+) -> BagSamples:
+    """The images of one camera in a rosbag2, with the points, pose, speed and truth that belong to each.
+
+    Images are rectified. Points are those of the scan nearest in time, carried to the stamp of the image by odometry.
+    What is not there for an image, for a moment or at all, is None: no image is left out. The bag is read anew each
+    time the samples are asked for.
+
+    Args:
+        path: folder of the bag, or its .mcap or .db3 file.
+        camera: namespace of the camera; None: the only one.
+        image, camera_info: topics, where they have none of the usual names.
+        points, odometry: topics; None: the only ones, if any; "none" goes without.
+        rectified: whether the images are rectified in the bag; None: as their topic's name says.
+        truth: topic of a dense cloud or of depth images, for ``truth_depth_m``.
+        T_camera_lidar, T_base_camera: float64 [4, 4], in place of what the bag's transforms say.
+        skip: so many images at the beginning are left out.
+        limit: at most this many images.
+
+    Raises:
+        DataError: the bag cannot be read, or a topic is missing or not to be told from another.
+    """
+    query = BagQuery(
+        TopicNames(camera, image, camera_info, points, odometry, rectified=rectified),
+        TruthChoice(topic=truth),
+        dataclasses.replace(_RECTIFIED, T_camera_lidar=T_camera_lidar, T_base_camera=T_base_camera),
+        limit,
+        skip,
+        partial=True,
+    )
+    return BagSamples(Path(path), query)
 
 
 def read_samples(
@@ -88,6 +137,7 @@ def read_samples(
     topics: BagTopics,
     truth: TruthChoice = _NO_TRUTH,
     options: FeedOptions = _RECTIFIED,
+    partial: bool = False,
 ) -> Iterator[DepthSample]:
     """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
 
@@ -99,12 +149,13 @@ def read_samples(
         topics: of the camera; without `topics.points`, samples have no points.
         truth: where it comes from; without any, samples have none.
         options: extrinsics and the like.
+        partial: whether images without a scan or truth are given too.
 
     Raises:
         ConfigError: a truth that cannot be scaled.
         DataError, FrameError: a topic or transform is missing, or the bag is broken.
     """
-    reading = _Reading(bag, topics, truth, options)
+    reading = _Reading(bag, topics, truth, options, partial)
     for message in bag.messages(reading.topics(), last_topic=topics.image):
         yield from reading.put(message)
     yield from reading.rest()
@@ -113,8 +164,11 @@ def read_samples(
 class _Reading:
     """One pass over a bag."""
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: FeedOptions) -> None:
+    def __init__(
+        self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: FeedOptions, partial: bool
+    ) -> None:
         self._topics = topics
+        self._partial = partial
         self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
         self._feed = SnapshotFeed(bag, topics, self._buffer, options)
         self._truth: TruthSource | None = open_truth(bag, topics, truth, self._feed, options)
@@ -157,10 +211,10 @@ class _Reading:
         known = self._buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
         if isinstance(known, NoSnapshot):
             raise DataError(f"image at {known.stamp_ns} ns: {known.message}")
-        if known.points_camera_m is None and self._topics.points is not None:
+        if known.points_camera_m is None and self._topics.points is not None and not self._partial:
             return None
         truth = None if self._truth is None else self._truth.at(image, known.camera)
-        if truth is None and self._truth is not None:
+        if truth is None and self._truth is not None and not self._partial:
             return None
         name = self._topics.camera.strip("/")
         return DepthSample(
