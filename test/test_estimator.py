@@ -2,6 +2,7 @@
 """Depth from Python: the node's pipeline, and errors that say what was expected."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,15 +59,20 @@ def test_completion_of_a_rendered_street_is_far_nearer_the_truth_than_prediction
     assert errors[0] < 0.15 and errors[0] < 0.6 * errors[1], errors
 
 
-def test_a_drive_gives_what_the_pipeline_of_the_node_gives(street, samples):
+@pytest.mark.parametrize("vouches", [ScaleSource.MODEL, ScaleSource.ODOMETRY, ScaleSource.HEIGHT])
+def test_a_drive_gives_what_the_pipeline_of_the_node_gives(samples, vouches):
     config = DepthNodeConfig()
+    if vouches is not ScaleSource.MODEL:
+        config = replace(config, scale_order=(vouches.value,))
     pipeline = DepthPipeline(
         OnnxEngine(model_path(config.model), config.providers),
         config.dial_policy(),
         config.completion_policy(),
         config.scale_policy(),
     )
-    estimator = DepthEstimator(config.model, size=config.output_size)
+    # The node's defaults are the estimator's.
+    others = {} if vouches is ScaleSource.MODEL else {"scale": config.scale_policy()}
+    estimator = DepthEstimator(config.model, size=config.output_size, **others)
     T_base_camera = np.array([[0.0, 0, 1, 1.5], [-1, 0, 0, 0], [0, -1, 0, 1.6], [0, 0, 0, 1]])
     previous = None
     for number, sample in enumerate(samples):
@@ -86,6 +92,7 @@ def test_a_drive_gives_what_the_pipeline_of_the_node_gives(street, samples):
         np.testing.assert_array_equal(result.depth_m, expected.depth_m)
         facts = ("stamp_ns", "camera", "mode", "reason", "points_used", "calibration", "scale")
         assert [str(getattr(result, name)) for name in facts] == [str(getattr(expected, name)) for name in facts]
+        assert result.scale.source is (vouches if points is None else ScaleSource.POINTS)
         previous = sample
 
 
