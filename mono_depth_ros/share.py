@@ -23,6 +23,9 @@ def share_roots() -> tuple[Path, ...]:
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
         if prefix:
             roots.append(Path(prefix) / "share" / _PACKAGE)
+    # Beside lib/pythonX/site-packages of this very file, as with `pip install --user` and Debian's /usr/local; or
+    # within the folder of `pip install --target`.
+    roots += [parent / "share" / _PACKAGE for parent in Path(__file__).resolve().parents[1:5:3]]
     roots.append(Path(sys.prefix) / "share" / _PACKAGE)
     return tuple(roots)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mono_depth_ros import share
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.share import model_path
 
@@ -30,3 +31,14 @@ def test_a_folder_that_is_no_model_and_no_name_is_given_back_for_its_reader_to_r
     assert model_path(str(tmp_path)) == tmp_path
     with pytest.raises(ConfigError, match="absent_model"):
         model_path("absent_model")
+
+
+@pytest.mark.parametrize("packages", ["lib/python3.12/site-packages", "local/lib/python3.12/dist-packages", ""])
+def test_a_shipped_model_is_found_wherever_pip_puts_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: str
+) -> None:
+    prefix = tmp_path / packages.partition("lib/")[0]
+    model = prefix / "share/mono_depth_ros/models/pip_model"
+    model.mkdir(parents=True)
+    monkeypatch.setattr(share, "__file__", str(tmp_path / packages / "mono_depth_ros/share.py"))
+    assert model_path("pip_model") == model.resolve()

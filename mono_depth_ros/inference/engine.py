@@ -239,10 +239,20 @@ def read_checked(path: Path, onnx_sha256: str) -> bytes:
     return content
 
 
-def _available(providers: Sequence[str]) -> list[str]:
-    import onnxruntime
+def _onnxruntime() -> Any:
+    """The module, which a plain pip install leaves to the user to choose."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "onnxruntime: expected ONNX Runtime, got none; install one: pip install onnxruntime (or onnxruntime-gpu, "
+            "onnxruntime-openvino), or mono_depth_ros[cpu] (gpu, openvino)"
+        ) from error
+    return onnxruntime
 
-    here = onnxruntime.get_available_providers()
+
+def _available(providers: Sequence[str]) -> list[str]:
+    here = _onnxruntime().get_available_providers()
     usable = [name for name in providers if name in here]
     if not usable:
         raise ConfigError(
@@ -276,10 +286,9 @@ def open_session(
 
     Raises:
         ModelContractError: if ONNX Runtime cannot.
-        ConfigError: if none of the providers exists here, or there is no such precision.
+        ConfigError: if ONNX Runtime or all of the providers are missing here, or there is no such precision.
     """
-    import onnxruntime
-
+    onnxruntime = _onnxruntime()
     usable = [(name, provider_options(name, precision)) for name in _available(providers)]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads

@@ -297,6 +297,17 @@ def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelCo
     return FitToNetwork(np.ascontiguousarray(resized), resized_camera, ratio)
 
 
+def at_image_size(result: DepthResult, snapshot: SensorSnapshot) -> DepthResult:
+    """The result at the size of its image, with the image's camera; ``snapshot`` is what the result was made of.
+
+    Depth is enlarged without interpolation: a mean of two surfaces is a surface that is not there.
+    """
+    camera = snapshot.camera
+    enlarged = cv2.resize(result.depth_m, (camera.width_px, camera.height_px), interpolation=cv2.INTER_NEAREST_EXACT)
+    depth_m = np.asarray(enlarged, np.float32)
+    return replace(result, camera=camera, depth_m=depth_m, image_rgb=snapshot.image_rgb)
+
+
 def network_size(camera: PinholeCamera, contract: ModelContract) -> tuple[int, int]:
     """Width and height of the image that the network is given.
 

@@ -27,7 +27,7 @@ from bag_maker import (
     write_bag,
 )
 
-from mono_depth_ros.datasets.bags.bag_samples import read_samples
+from mono_depth_ros.datasets.bags.bag_samples import read_bag, read_samples
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.bags.topics import find_topics
 from mono_depth_ros.datasets.bags.truth import TruthChoice, scaled_camera
@@ -158,3 +158,27 @@ def test_depth_images_have_one_size(tmp_path):
     messages = [("/truth/depth", START_NS, depth_message(START_NS, 3.0)), *drive_messages(images=1)]
     with pytest.raises(ConfigError, match=r"truth_scale: expected 1 for truth in depth images, got 0\.5"):
         samples_of(write_bag(tmp_path / "bag", messages), truth="/truth/depth", truth_scale=0.5)
+
+
+def test_read_bag_gives_every_image_with_what_is_there_for_it(tmp_path):
+    silent = (START_NS + PERIOD_NS, START_NS + 2 * PERIOD_NS)
+    drive = [message for message in drive_messages(images=4) if message[0] != POINTS_TOPIC or message[1] not in silent]
+    drive = [message for message in drive if message[0] != TRUTH_TOPIC or message[1] != START_NS]
+    bag = write_bag(tmp_path / "bag", drive)
+    samples = list(read_bag(bag, points=POINTS_TOPIC, truth=TRUTH_TOPIC))
+    assert [sample.points_camera_m is None for sample in samples] == [False, True, True, False]
+    assert [sample.truth_depth_m is None for sample in samples] == [True, False, False, False]
+    assert all(sample.T_world_camera is not None and sample.speed_mps is not None for sample in samples)
+    # Where samples are trained on or scored, they are whole.
+    assert [sample.stamp_ns for sample in samples_of(bag)] == [samples[3].stamp_ns]
+
+
+def test_read_bag_takes_places_parts_and_a_path_as_text(tmp_path):
+    bag = write_bag(tmp_path / "bag", drive_messages(images=4))
+    T_camera_lidar = np.eye(4)
+    T_camera_lidar[2, 3] = 100.0
+    (sample,) = read_bag(str(bag), points=POINTS_TOPIC, T_camera_lidar=T_camera_lidar, skip=1, limit=1)
+    assert sample.stamp_ns == START_NS + PERIOD_NS and sample.truth_depth_m is None
+    assert sample.points_camera_m[:, 2].min() > 90.0
+    (sample,) = read_bag(bag, points="none", odometry="none", limit=1)
+    assert (sample.points_camera_m, sample.T_world_camera, sample.speed_mps) == (None, None, None)

@@ -2,6 +2,8 @@
 """Synthetic drives as data sets."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -161,3 +163,19 @@ def test_a_distorted_lens_is_refused(tmp_path):
     mount = CameraMount("bent", pinhole(96, 48, 81.0), (1.2, 0.0, 1.5), distortion=Distortion(k1=-0.2))
     with pytest.raises(ConfigError, match=r"camera bent: expected a lens without distortion.*simulate"):
         SyntheticSamples(SimulationPlan(7, seconds=0.1, cameras=(mount,)), cache=tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(0.1, "1"), (0.2, "ConfigError")])
+def test_a_script_without_a_guard_has_its_single_frame_and_of_more_is_told_what_to_do(tmp_path, seconds, outcome):
+    script = tmp_path / "script.py"
+    url = f"synthetic:indoor?seconds={seconds}&size=64x64&samples=1&points=none&cache={tmp_path}"
+    script.write_text(
+        f"from mono_depth_ros import MonoDepthError, open_dataset\n"
+        f"samples = open_dataset({url!r})\n"
+        f"samples._workers = 2\n"
+        f"try:\n    print(len(list(samples)))\n"
+        f"except MonoDepthError as error:\n    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.startswith(outcome), done.stderr
+    assert (outcome == "1") or "__main__" in done.stdout

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree of fixed transforms."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from mono_depth_ros.errors import FrameError
+from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.geometry.rigid import invert_rigid, rigid_from_quaternion
 from mono_depth_ros.intake import transform_tree as transforms
 from mono_depth_ros.intake.transform_tree import TransformTree

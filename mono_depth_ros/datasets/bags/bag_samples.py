@@ -20,6 +20,7 @@ from mono_depth_ros.datasets.bags.truth import (
 )
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, FrameError
+from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.intake.sensor_intake import CameraImage
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import NoSnapshot
@@ -39,6 +40,7 @@ class BagQuery:
         options: extrinsics and the like.
         limit: at most this many samples.
         skip: so many at the beginning are left out.
+        partial: whether images without points or truth near their stamps are wanted too, with None in that place.
     """
 
     names: TopicNames = field(default_factory=TopicNames)
@@ -46,6 +48,7 @@ class BagQuery:
     options: BagOptions = _RECTIFIED
     limit: int | None = None
     skip: int = 0
+    partial: bool = False
 
 
 class BagSamples:
@@ -82,8 +85,54 @@ class BagSamples:
         stop = None if query.limit is None else query.skip + query.limit
         self.left_out = Counter()
         with Rosbag2Reader(self._path) as bag:
-            samples = read_samples(bag, self.topics, query.truth, query.options, self.left_out)
+            samples = read_samples(bag, self.topics, query.truth, query.options, query.partial, self.left_out)
             yield from islice(samples, query.skip, stop)
+
+
+def read_bag(
+    path: str | Path,
+    *,
+    camera: str | None = None,
+    image: str | None = None,
+    camera_info: str | None = None,
+    points: str | None = None,
+    odometry: str | None = None,
+    rectified: bool | None = None,
+    truth: str | None = None,
+    T_camera_lidar: RigidTransform | None = None,
+    T_base_camera: RigidTransform | None = None,
+    skip: int = 0,
+    limit: int | None = None,
+) -> BagSamples:
+    """The images of one camera in a rosbag2, with the points, pose, speed and truth that belong to each.
+
+    Images are rectified. Points are those of the scan nearest in time, carried to the stamp of the image by odometry.
+    What is not there for an image, for a moment or at all, is None: no image is left out. The bag is read anew each
+    time the samples are asked for.
+
+    Args:
+        path: folder of the bag, or its .mcap or .db3 file.
+        camera: namespace of the camera; None: the only one.
+        image, camera_info: topics, where they have none of the usual names.
+        points, odometry: topics; None: the only ones, if any; "none" goes without.
+        rectified: whether the images are rectified in the bag; None: as their topic's name says.
+        truth: topic of a dense cloud or of depth images, for ``truth_depth_m``.
+        T_camera_lidar, T_base_camera: float64 [4, 4], in place of what the bag's transforms say.
+        skip: so many images at the beginning are left out.
+        limit: at most this many images.
+
+    Raises:
+        DataError: the bag cannot be read, or a topic is missing or not to be told from another.
+    """
+    query = BagQuery(
+        TopicNames(camera, image, camera_info, points, odometry, rectified=rectified),
+        TruthChoice(topic=truth),
+        dataclasses.replace(_RECTIFIED, T_camera_lidar=T_camera_lidar, T_base_camera=T_base_camera),
+        limit,
+        skip,
+        partial=True,
+    )
+    return BagSamples(Path(path), query)
 
 
 def read_samples(
@@ -91,6 +140,7 @@ def read_samples(
     topics: BagTopics,
     truth: TruthChoice = _NO_TRUTH,
     options: BagOptions = _RECTIFIED,
+    partial: bool = False,
     left_out: "Counter[str] | None" = None,
 ) -> Iterator[DepthSample]:
     """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
@@ -105,13 +155,14 @@ def read_samples(
         topics: of the camera; without `topics.points`, samples have no points.
         truth: where it comes from; without any, samples have none.
         options: extrinsics and the like.
+        partial: whether images without a scan or truth are given too.
         left_out: counts what could not be used, by reason.
 
     Raises:
         ConfigError: a truth that cannot be scaled.
         DataError: the bag is broken, a topic is missing, or no image could be used; the message says why.
     """
-    reading = _Reading(bag, topics, truth, options)
+    reading = _Reading(bag, topics, truth, options, partial)
     given = 0
     for sample in reading.samples():
         given += 1
@@ -130,8 +181,11 @@ def read_samples(
 class _Reading:
     """One pass over a bag."""
 
-    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: BagOptions) -> None:
+    def __init__(
+        self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: BagOptions, partial: bool
+    ) -> None:
         self._topics = topics
+        self._partial = partial
         self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
         tree = bag.static_transforms()
         self._intake = options.intake(self._buffer, topics, tree)
@@ -170,13 +224,13 @@ class _Reading:
         if isinstance(known, NoSnapshot):
             self._leave_out(f"{self._topics.image}: {known.reason}: {known.message}")
             return None
-        if known.points_camera_m is None and self._topics.points is not None:
+        if known.points_camera_m is None and self._topics.points is not None and not self._partial:
             reasons = {report.name: report.reason for report in known.sensors if report.name in POINT_SOURCES}
             why = next(iter(reasons.values()), "no points")
             self._leave_out(f"{self._topics.points}: no scan within {MAX_SCAN_AGE_S:g} s of the image ({why})")
             return None
         truth = None if self._truth is None else self._truth.at(image, known.camera)
-        if truth is None and self._truth is not None:
+        if truth is None and self._truth is not None and not self._partial:
             topics = " or ".join(self._truth.topics()[:2]) or "files"
             self._leave_out(f"truth: none at the stamp of the image in {topics}")
             return None

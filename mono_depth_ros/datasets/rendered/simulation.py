@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -190,18 +191,19 @@ def rendered_frames(plan: SimulationPlan, workers: int = 2, store: Path | None =
 
     Args:
         plan: which drive.
-        workers: processes; 1 renders in this one.
+        workers: processes; 1 renders in this one, as does a drive of one frame.
         store: folder that keeps frames: those of the same plan that lie there are not rendered again, others are
             removed. None keeps nothing.
 
     Raises:
-        ConfigError: no worker, a drive that cannot be, or a folder that cannot be written.
+        ConfigError: no worker, a drive that cannot be, a folder that cannot be written, or workers that end at once,
+            as in a script without ``if __name__ == "__main__":``, which every new process runs again.
     """
     if workers < 1:
         raise ConfigError(f"workers: expected at least 1, got {workers}")
     if store is not None:
         FrameStore(store, plan.robot()).claim(plan.description())
-    if workers == 1:
+    if workers == 1 or plan.frames == 1:
         for index in range(plan.frames):
             yield _frame(plan, store, index)
         return
@@ -215,6 +217,11 @@ def rendered_frames(plan: SimulationPlan, workers: int = 2, store: Path | None =
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            f"rendering: expected {workers} processes, got one that ended early; in a script, what reads the samples "
+            'has to stand below `if __name__ == "__main__":`, or ask for single ones: samples[0]'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
