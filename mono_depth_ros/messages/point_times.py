@@ -16,9 +16,9 @@ UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 MAX_TIME_OFFSET_S = 1.0
 _CLOCK_FROM_S = 1e6  # numbers this large are instants of a clock, not times after the stamp
 _NS_CLOCK_FROM = 1e12  # floats this large are a clock in nanoseconds; one in seconds gets there in 30 000 years
-# A revolution takes 50 to 200 ms. Many points within less than a millisecond, or over all of a second, are more likely
+# A revolution takes 50 to 200 ms. Many points within less than a millisecond, or over most of a second, are more likely
 # times in another unit, or shares of a turn.
-_SHORT_S, _LONG_S, _MANY_POINTS = 1e-3, 0.9, 1000
+_SHORT_S, _LONG_S, _MANY_POINTS = 1e-3, 0.8, 1000
 # Up to this share of times that make no sense, the others are believed.
 _MAX_STRAY = 0.1
 
@@ -70,8 +70,8 @@ def time_offsets(
     strays = int((~near).sum())
     if strays > _MAX_STRAY * len(near):
         finite = offsets_s[np.isfinite(offsets_s)]
-        typical = f"about {np.median(finite):.3g} s" if len(finite) else "no numbers"
-        got = f"expected times within {MAX_TIME_OFFSET_S:g} s of the stamp, got {typical}"
+        extent = f"{finite.min():.3g} to {finite.max():.3g} s" if len(finite) else "no numbers"
+        got = f"expected times within {MAX_TIME_OFFSET_S:g} s of the stamp, got {extent}"
         return None, _warning(field, got, "all points are taken as simultaneous", _advice(times, stamp_ns, field))
     if strays:
         offsets_s[~near] = np.median(offsets_s[near])

@@ -31,12 +31,12 @@ def test_times_before_the_stamp_are_negative():
 @pytest.mark.parametrize(
     ("times", "got"),
     [
-        (STAMP_NS * 1e-9 + TURN_S + 37.0, "got about 37.1 s"),  # TAI
-        (STAMP_NS + TURN_NS - 7_200_000_000_000, "got about -7.2e+03 s"),  # two hours
-        (1234.5 + TURN_S, "got about 1.23e+03 s"),  # since the LiDAR was switched on
-        ((STAMP_NS + TURN_NS).astype(np.float32), "got about"),  # 32 bits are too few for a clock
+        (STAMP_NS * 1e-9 + TURN_S + 37.0, "got 37 to 37.1 s"),  # TAI
+        (STAMP_NS + TURN_NS - 7_200_000_000_000, "got -7.2e+03 to -7.2e+03 s"),  # two hours
+        (1234.5 + TURN_S, "got 1.23e+03 to 1.23e+03 s"),  # since the LiDAR was switched on
+        ((STAMP_NS + TURN_NS).astype(np.float32), "got "),  # 32 bits are too few for a clock
         (np.full(2001, np.nan), "got no numbers"),
-        (np.full(2001, np.iinfo(np.uint64).max), "got about"),
+        (np.full(2001, np.iinfo(np.uint64).max), "got "),
     ],
 )
 def test_another_clock_costs_the_times(times, got):
