@@ -13,47 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.image_bits import ImageBits
 
 # A message may claim any size; nothing above this is decoded (8192 x 8192 is far beyond any robot's camera).
 MAX_PIXELS = 8192 * 8192
 
-# encoding -> (channels, element type). 8UC3 says nothing about colour order; OpenCV's order, BGR, is assumed.
-_LAYOUTS: dict[str, tuple[int, str]] = {
-    "rgb8": (3, "u1"),
-    "bgr8": (3, "u1"),
-    "8UC3": (3, "u1"),
-    "rgba8": (4, "u1"),
-    "bgra8": (4, "u1"),
-    "mono8": (1, "u1"),
-    "8UC1": (1, "u1"),
-    "mono16": (1, "u2"),
-    "yuv422": (2, "u1"),
-    "uyvy": (2, "u1"),
-    "yuv422_yuy2": (2, "u1"),
-    "yuyv": (2, "u1"),
-    "bayer_rggb8": (1, "u1"),
-    "bayer_bggr8": (1, "u1"),
-    "bayer_gbrg8": (1, "u1"),
-    "bayer_grbg8": (1, "u1"),
-}
-_TO_RGB: dict[str, int] = {
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "8UC3": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-    "8UC1": cv2.COLOR_GRAY2RGB,
-    "mono16": cv2.COLOR_GRAY2RGB,
-    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
-    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
-    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUYV,
-    "yuyv": cv2.COLOR_YUV2RGB_YUYV,
+# encoding -> (channels, element type, OpenCV's conversion to RGB of its 8-bit pixels)
+_LAYOUTS: dict[str, tuple[int, str, int | None]] = {
+    "rgb8": (3, "u1", None),
+    "bgr8": (3, "u1", cv2.COLOR_BGR2RGB),
+    "8UC3": (3, "u1", cv2.COLOR_BGR2RGB),  # says nothing about colour order; OpenCV's is assumed
+    "rgba8": (4, "u1", cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, "u1", cv2.COLOR_BGRA2RGB),
+    "mono8": (1, "u1", cv2.COLOR_GRAY2RGB),
+    "8UC1": (1, "u1", cv2.COLOR_GRAY2RGB),
+    "yuv422": (2, "u1", cv2.COLOR_YUV2RGB_UYVY),
+    "uyvy": (2, "u1", cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": (2, "u1", cv2.COLOR_YUV2RGB_YUYV),
+    "yuyv": (2, "u1", cv2.COLOR_YUV2RGB_YUYV),
+    # Below the rows of luma, half as many of chroma.
+    "nv12": (1, "u1", cv2.COLOR_YUV2RGB_NV12),
+    "nv21": (1, "u1", cv2.COLOR_YUV2RGB_NV21),
     # OpenCV names a Bayer pattern by its second row and column, ROS by its first: RGGB there is BG here.
-    "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
-    "bayer_bggr8": cv2.COLOR_BayerRG2RGB,
-    "bayer_gbrg8": cv2.COLOR_BayerGR2RGB,
-    "bayer_grbg8": cv2.COLOR_BayerGB2RGB,
+    "bayer_rggb8": (1, "u1", cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": (1, "u1", cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (1, "u1", cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": (1, "u1", cv2.COLOR_BayerGB2RGB),
 }
+# What has 8 bits and no pairs of pixels comes with 16 bits too.
+_LAYOUTS |= {
+    name[:-1] + "16": (channels, "u2", conversion)
+    for name, (channels, _, conversion) in _LAYOUTS.items()
+    if name.endswith("8")
+}
+_TWO_PLANES = ("nv12", "nv21")
 _DEPTH_LAYOUTS: dict[str, tuple[int, str]] = {"32FC1": (1, "f4"), "16UC1": (1, "u2"), "mono16": (1, "u2")}
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -96,10 +89,14 @@ def is_decodable(encoding: str) -> bool:
     return encoding in _LAYOUTS
 
 
-def decode_image(msg: ImageMessage) -> NDArray[np.uint8]:
+def decode_image(msg: ImageMessage, bits: ImageBits | None = None) -> NDArray[np.uint8]:
     """The pixels of a raw image message.
 
-    Row padding (`step`) and byte order (`is_bigendian`) are honoured; mono16 is scaled to 8 bits over its full range.
+    Row padding (`step`) and byte order (`is_bigendian`) are honoured.
+
+    Args:
+        msg: the image.
+        bits: of the camera, for encodings of 16 bits; None takes their full range.
 
     Returns:
         uint8 [H,W,3], RGB, owning its memory.
@@ -110,25 +107,30 @@ def decode_image(msg: ImageMessage) -> NDArray[np.uint8]:
     encoding = str(msg.encoding)
     if encoding not in _LAYOUTS:
         supported = ", ".join(_LAYOUTS)
+        depth = "; it is depth in millimetres as a rule, a picture is mono16" if encoding == "16UC1" else ""
         raise DataError(
-            f"image encoding: expected one of {supported}; got {encoding!r}; "
+            f"image encoding: expected one of {supported}; got {encoding!r}{depth}; "
             "convert it upstream, for example with image_proc or the camera driver's encoding parameter"
         )
-    channels, element = _LAYOUTS[encoding]
-    pixels = _pixels(msg, channels, element)
-    if encoding == "rgb8":
-        return np.array(pixels, dtype=np.uint8)
-    if encoding == "mono16":
-        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if channels == 2 and pixels.shape[1] % 2:
+    channels, element, _ = _LAYOUTS[encoding]
+    planes = encoding in _TWO_PLANES
+    if (channels == 2 or planes) and int(msg.width) % 2:
         raise DataError(f"image: encoding {encoding} stores pixels in pairs; expected an even width, got {msg.width}")
-    return _to_rgb(pixels, encoding)
+    if planes and int(msg.height) % 2:
+        raise DataError(f"image: encoding {encoding} stores rows in pairs; expected an even height, got {msg.height}")
+    pixels = _pixels(msg, channels, element, 1.5 if planes else 1.0)
+    return _to_rgb(pixels[:, :, 0] if channels == 1 else pixels, encoding, bits)
 
 
-def decode_compressed_image(msg: CompressedImageMessage) -> NDArray[np.uint8]:
+def decode_compressed_image(msg: CompressedImageMessage, bits: ImageBits | None = None) -> NDArray[np.uint8]:
     """The pixels of a JPEG or PNG message, in the orientation in which they were stored.
 
-    The size is read from the file's own header and checked before anything is allocated.
+    The size is read from the file's own header and checked before anything is allocated. compressed_image_transport
+    stores a Bayer mosaic as it is, as a grey picture whose `format` begins with the encoding: it is demosaiced.
+
+    Args:
+        msg: the image.
+        bits: of the camera, for a PNG of 16 bits; None takes their full range.
 
     Returns:
         uint8 [H,W,3], RGB.
@@ -139,18 +141,22 @@ def decode_compressed_image(msg: CompressedImageMessage) -> NDArray[np.uint8]:
     data = _buffer(msg.data, "compressed image").tobytes()
     height_px, width_px = _compressed_size(data, str(msg.format))
     _check_size(height_px, width_px, "compressed image")
+    # EXIF orientation is ignored: camera_info describes the pixels as the sensor stored them.
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        # EXIF orientation is ignored: camera_info describes the pixels as the sensor stored them.
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise DataError(f"compressed image: {len(data)} bytes of {msg.format!r} cannot be decoded ({error})") from error
-    if bgr is None or bgr.shape != (height_px, width_px, 3):
-        got = "nothing" if bgr is None else f"shape {bgr.shape}"
+    if pixels is None or pixels.shape[:2] != (height_px, width_px):
+        got = "nothing" if pixels is None else f"shape {pixels.shape}"
         raise DataError(
             f"compressed image: expected {width_px}x{height_px} pixels as its header says, got {got} from "
             f"{len(data)} bytes of {msg.format!r}; the data is broken"
         )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    if pixels.ndim == 3:
+        return _to_rgb(pixels, "bgr8", bits)
+    encoding = str(msg.format).partition(";")[0].strip()
+    return _to_rgb(pixels, encoding if encoding.startswith("bayer_") and encoding in _LAYOUTS else "mono8", bits)
 
 
 def decode_depth_image(msg: ImageMessage) -> NDArray[np.float32]:
@@ -228,10 +234,11 @@ def _check_size(height_px: int, width_px: int, name: str) -> None:
         )
 
 
-def _pixels(msg: ImageMessage, channels: int, element: str) -> NDArray[Any]:
-    """A strided view [H,W,channels] of the message's bytes in the message's byte order."""
+def _pixels(msg: ImageMessage, channels: int, element: str, rows_per_pixel: float = 1.0) -> NDArray[Any]:
+    """A strided view [H * rows_per_pixel, W, channels] of the message's bytes in the message's byte order."""
     height_px, width_px, step = int(msg.height), int(msg.width), int(msg.step)
     _check_size(height_px, width_px, "image")
+    height_px = int(height_px * rows_per_pixel)
     dtype = np.dtype(element).newbyteorder(">" if msg.is_bigendian else "<")
     pixel_bytes = channels * dtype.itemsize
     row_bytes = width_px * pixel_bytes
@@ -250,13 +257,17 @@ def _pixels(msg: ImageMessage, channels: int, element: str) -> NDArray[Any]:
     return np.ndarray((height_px, width_px, channels), dtype, buffer=data, strides=strides)
 
 
-def _to_rgb(pixels: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
-    contiguous = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+def _to_rgb(pixels: NDArray[Any], encoding: str, bits: ImageBits | None) -> NDArray[np.uint8]:
+    if pixels.dtype.itemsize == 2:
+        pixels = (bits or ImageBits(16)).to_8_bits(pixels)
+    conversion = _LAYOUTS[encoding][2]
+    if conversion is None:
+        return np.array(pixels, dtype=np.uint8)
     try:
-        return np.asarray(cv2.cvtColor(contiguous, _TO_RGB[encoding]), dtype=np.uint8)
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), dtype=np.uint8)
     except cv2.error as error:
         raise DataError(
-            f"image: {contiguous.shape[1]}x{contiguous.shape[0]} {encoding} pixels cannot be converted to RGB ({error})"
+            f"image: {pixels.shape[1]}x{pixels.shape[0]} {encoding} pixels cannot be converted to RGB ({error})"
         ) from error
 
 

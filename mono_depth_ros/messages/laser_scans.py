@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.messages.timed_points import TimedPoints
+from mono_depth_ros.messages.timed_points import MIN_RANGE_M, TimedPoints
 
 # A message may claim any size; the finest planar scanners have some ten thousand rays.
 MAX_RAYS = 1_000_000
@@ -23,12 +23,12 @@ class LaserScanMessage(Protocol):
     ranges: Any
 
 
-def decode_laser_scan(msg: LaserScanMessage) -> TimedPoints:
+def decode_laser_scan(msg: LaserScanMessage, min_range_m: float = MIN_RANGE_M) -> TimedPoints:
     """The rays that hit something, in the frame of the scanner (x ahead, y left, the plane z = 0).
 
     Ray i points at angle_min + i * angle_increment, counter-clockwise about z, and was measured i * time_increment
-    after the stamp (the message's definition). Rays that are not finite or not between range_min and range_max are no
-    measurements and are dropped.
+    after the stamp (the message's definition). Rays that are not finite, not between range_min and range_max, or nearer
+    than min_range_m are no measurements and are dropped.
 
     Raises:
         DataError: angles or limits are not finite (an infinite range_max is allowed), or there are too many rays.
@@ -44,7 +44,7 @@ def decode_laser_scan(msg: LaserScanMessage) -> TimedPoints:
         raise DataError(f"laser scan: expected at most {MAX_RAYS} rays, got {len(ranges_m)}")
     angle_min_rad, angle_increment_rad, time_increment_s, range_min_m = numbers
     with np.errstate(invalid="ignore"):
-        hit = np.isfinite(ranges_m) & (ranges_m >= max(range_min_m, 0.0)) & (ranges_m <= float(msg.range_max))
+        hit = np.isfinite(ranges_m) & (ranges_m >= max(range_min_m, min_range_m)) & (ranges_m <= float(msg.range_max))
     hit &= ranges_m > 0.0  # 0 is what scanners without a minimum say for "nothing"
     index = np.flatnonzero(hit)
     angle_rad = angle_min_rad + index * angle_increment_rad

@@ -9,20 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.messages.timed_points import TimedPoints
+from mono_depth_ros.messages.point_times import NO_TIME, TIME_FIELDS, split_unit, time_offsets
+from mono_depth_ros.messages.timed_points import MIN_RANGE_M, TimedPoints, is_measured
 
 # A message may claim any size; a 128-beam LiDAR at its finest has about half a million points.
 MAX_POINTS = 16 * 1024 * 1024
 
-# Names under which drivers store the time of a point.
-TIME_FIELDS = ("t", "time", "timestamp", "offset_time")
-NO_TIME = "none"
-MAX_TIME_OFFSET_S = 1.0
-_CLOCK_FROM_S = 1_000_000  # a point this long after its scan's stamp is on a clock of its own
-
 FLOAT32 = 7
-# sensor_msgs/PointField datatype -> element type
-_ELEMENTS: dict[int, str] = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", FLOAT32: "f4", 8: "f8"}
+# sensor_msgs/PointField datatype -> element type; 9 and 10 are not in the message's definition, but PCL writes them.
+_ELEMENTS: dict[int, str] = {
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", FLOAT32: "f4", 8: "f8", 9: "i8", 10: "u8"
+}  # fmt: skip
 
 
 class PointFieldMessage(Protocol):
@@ -93,37 +90,39 @@ def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
     return points_m[np.isfinite(points_m).all(axis=1)]
 
 
-def decode_timed_points(msg: PointCloudMessage, stamp_ns: int, time_field: str | None = None) -> TimedPoints:
+def decode_timed_points(
+    msg: PointCloudMessage, stamp_ns: int, time_field: str | None = None, min_range_m: float = MIN_RANGE_M
+) -> TimedPoints:
     """The positions, and when each was measured where the driver says it.
 
-    Drivers name it `t`, `time`, `timestamp` or `offset_time`. Integers are nanoseconds after the stamp of the header.
-    Floats are seconds after it; from 1e6 on they are a clock in seconds, above 1e12 one in nanoseconds.
+    Drivers name it `t`, `time`, `timestamp`, `offset_time`, `time_stamp`, `timeStamp` or `stamps`; what the numbers
+    mean is `time_offsets`'s to say. Times that make no sense cost the times, never the points.
 
     Args:
-        msg: the cloud; points with a NaN or an infinity are dropped.
+        msg: the cloud.
         stamp_ns: of its header.
-        time_field: name of the field; None takes the first of the usual names that is there, "none" takes none.
+        time_field: name of the field, with a unit behind a colon where it is another than usual ("t:us"); None takes
+            the first of the usual names that is there, "none" takes none.
+        min_range_m: points nearer to the origin, and those that are not finite, are no measurements and are dropped.
 
     Raises:
-        DataError: as `decode_xyz`; or the named field is not there; or times are not finite or farther than a second
-            from the stamp.
+        DataError: as `decode_xyz`; or the named field is not there, or its unit is unknown.
     """
     points_m = _xyz(msg)
-    measured = np.isfinite(points_m).all(axis=1)
+    measured = is_measured(points_m, min_range_m)
     fields = {str(field.name): field for field in msg.fields}
-    if time_field is None:
-        time_field = next((name for name in TIME_FIELDS if name in fields), NO_TIME)
-    if time_field == NO_TIME or len(points_m) == 0:
+    name, unit = next((name for name in TIME_FIELDS if name in fields), NO_TIME), ""
+    if time_field is not None:
+        name, unit = split_unit(time_field)
+    if name == NO_TIME or len(points_m) == 0:
         return TimedPoints(points_m[measured])
-    if time_field not in fields:
-        raise DataError(f"point cloud: expected a field {time_field!r} with times, got {', '.join(fields)}")
-    offsets_s = _offsets_s(_column(msg, fields[time_field])[measured], stamp_ns)
-    if not (np.abs(offsets_s) <= MAX_TIME_OFFSET_S).all():  # also catches NaN
-        raise DataError(
-            f"point cloud field {time_field}: expected times within {MAX_TIME_OFFSET_S:g} s of the stamp, "
-            f"got {np.min(offsets_s):.6g} to {np.max(offsets_s):.6g} s; is its unit neither s nor ns?"
-        )
-    return TimedPoints(points_m[measured], offsets_s)
+    if name not in fields:
+        raise DataError(f"point cloud: expected a field {name!r} with times, got {', '.join(fields)}")
+    try:
+        times = _column(msg, fields[name])
+    except DataError as error:
+        return TimedPoints(points_m[measured], None, f"{error}; set lidar.time_field to {NO_TIME} or another field")
+    return TimedPoints(points_m[measured], *time_offsets(times[measured], stamp_ns, name, unit))
 
 
 def xyz_cloud_fields(points_m: NDArray[np.float32]) -> PointCloudFields:
@@ -185,27 +184,22 @@ def _xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
             f"point cloud: expected at most {MAX_POINTS} points, got width {msg.width} and height {msg.height}"
         )
     if int(msg.height) * int(msg.width) == 0:
+        if int(msg.width) and len(msg.data):
+            raise DataError(
+                f"point cloud: expected a height of at least 1 for {msg.width} points in {len(msg.data)} bytes, got 0; "
+                "a list of N points has width N and height 1"
+            )
         return np.empty((0, 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes an infinity and is dropped
         return np.stack([_column(msg, columns[name]).astype(np.float32) for name in ("x", "y", "z")], axis=1)
-
-
-def _offsets_s(times: NDArray[Any], stamp_ns: int) -> NDArray[np.float64]:
-    """Seconds after the stamp, float64 [N]."""
-    values = times.astype(np.float64)
-    if times.dtype.kind in "iu":  # 32 bits at most, too few for a clock
-        return values * 1e-9
-    largest = float(np.max(np.abs(values), initial=0.0))
-    if largest > 1e12:
-        return (values - stamp_ns) * 1e-9
-    return values - stamp_ns * 1e-9 if largest >= _CLOCK_FROM_S else values
 
 
 def _column(msg: PointCloudMessage, field: PointFieldMessage) -> NDArray[Any]:
     """One field of every point [H*W], in the type of the message."""
     if int(field.datatype) not in _ELEMENTS:
         raise DataError(
-            f"point cloud field {field.name}: expected a datatype from 1 (INT8) to 8 (FLOAT64), got {field.datatype}"
+            f"point cloud field {field.name}: expected a datatype from 1 (INT8) to 8 (FLOAT64), or 9 or 10 (64-bit "
+            f"integers), got {field.datatype}"
         )
     dtype = np.dtype(_ELEMENTS[int(field.datatype)]).newbyteorder(">" if msg.is_bigendian else "<")
     height, width = int(msg.height), int(msg.width)

@@ -8,7 +8,12 @@ import pytest
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.messages.camera_info import camera_from_info, camera_info_fields, has_distortion
+from mono_depth_ros.messages.camera_info import (
+    camera_from_info,
+    camera_info_fields,
+    has_distortion,
+    rectified_warning,
+)
 
 
 def info(**changes):
@@ -19,6 +24,7 @@ def info(**changes):
         "distortion_model": "plumb_bob",
         "d": [0.0] * 5,
         "k": [500.0, 0, 320, 0, 510, 240, 0, 0, 1],
+        "r": [1.0, 0, 0, 0, 1, 0, 0, 0, 1],
         "p": [450.0, 0, 310, 0, 0, 460, 230, 0, 0, 0, 1, 0],
         "binning_x": 0,
         "binning_y": 0,
@@ -48,6 +54,12 @@ def test_an_uncalibrated_camera_is_refused(rectified):
 def test_a_camera_without_size_is_refused():
     with pytest.raises(DataError, match="at least 1x1, got width 640 and height 0"):
         camera_from_info(info(height=0))
+
+
+@pytest.mark.parametrize("size", [(2**26, 1), (1, 40_000), (30_000, 30_000)])
+def test_an_absurd_size_is_refused(size):
+    with pytest.raises(DataError, match=f"at most 32766 pixels a side and 67108864 in all, got {size[0]}x{size[1]}"):
+        camera_from_info(info(width=size[0], height=size[1]))
 
 
 def test_numbers_that_are_not_finite_are_refused():
@@ -83,6 +95,56 @@ def test_binning_keeps_the_borders_of_the_image():
 def test_distortion_is_seen():
     assert not has_distortion(info())
     assert has_distortion(info(d=[0.0, 0.1, 0, 0, 0]))
+
+
+@pytest.mark.parametrize("model", ["", "plumb_bob", "equidistant", "inverse_brown_conrady", "somebody_elses"])
+def test_zeros_are_a_straight_lens_in_every_model(model):
+    assert not has_distortion(info(distortion_model=model))
+    assert not has_distortion(info(distortion_model=model, d=[]))
+
+
+def test_a_distortion_that_is_not_known_counts_as_one():
+    assert has_distortion(info(d=[float("nan")] * 5))
+
+
+D = [-0.3, 0.1, 0.0, 0.0, 0.0]
+COPY_OF_K = [500.0, 0, 320, 0, 0, 510, 240, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "topic", "evidence"),
+    [
+        ({"p": COPY_OF_K}, "", "its P is a copy of K"),
+        ({"p": COPY_OF_K, "r": [0.0] * 9}, "", "its P is a copy of K"),
+        ({"p": [0.0] * 12}, "", "its P is empty"),
+        ({}, "/camera/image_raw", "the name /camera/image_raw says nothing of rectified images"),
+        ({}, "/direct/image", "the name /direct/image says nothing"),
+    ],
+)
+def test_images_that_may_be_raw_are_warned_about(changes, topic, evidence):
+    warning = rectified_warning(info(d=D, **changes), True, topic)
+    assert f"D is not 0) and {evidence}" in warning and "set rectified to false" in warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "topic"),
+    [
+        ({}, ""),  # calibrated for rectified images
+        ({"p": COPY_OF_K, "r": [0.0, -1, 0, 1, 0, 0, 0, 0, 1]}, ""),  # of a stereo pair
+        ({"p": COPY_OF_K}, "/camera/image_rect"),
+        ({"p": COPY_OF_K}, "/camera/image_rect_color/compressed"),
+        ({"p": COPY_OF_K}, "/camera/rectified/image"),
+        ({"p": COPY_OF_K, "d": [0.0] * 5}, "/camera/image_raw"),
+        ({"p": COPY_OF_K, "d": [float("nan")] * 5}, "/camera/image_raw"),
+        ({"p": [1.0] * 3}, "/camera/image_raw"),  # is refused anyway
+    ],
+)
+def test_images_that_nothing_speaks_against_are_not_warned_about(changes, topic):
+    assert rectified_warning(info(**{"d": D, **changes}), True, topic) == ""
+
+
+def test_raw_images_are_not_warned_about():
+    assert rectified_warning(info(d=D, p=COPY_OF_K), False, "/camera/image_raw") == ""
 
 
 @pytest.mark.parametrize("rectified", [True, False])

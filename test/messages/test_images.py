@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.image_bits import ImageBits
 from mono_depth_ros.messages.images import (
     decode_compressed_image,
     decode_depth_image,
@@ -46,7 +47,13 @@ def image_message(pixels, encoding, padding=0, big_endian=False):
     ],
 )
 def test_colour_encodings_give_rgb(encoding, channels, padding):
-    assert np.array_equal(decode_image(image_message(RGB[:, :, channels], encoding, padding)), RGB)
+    pixels = RGB[:, :, channels]
+    assert np.array_equal(decode_image(image_message(pixels, encoding, padding)), RGB)
+    if encoding.endswith("8"):
+        for order in "<>":
+            wide = (pixels * np.uint16(257)).astype(f"{order}u2")
+            message = image_message(wide, encoding[:-1] + "16", padding, big_endian=order == ">")
+            assert np.array_equal(decode_image(message), RGB)
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
@@ -70,6 +77,40 @@ def test_bayer_red_sites_become_red(encoding, red_at):
     mosaic = np.zeros((8, 8), np.uint8)
     mosaic[red_at[0] :: 2, red_at[1] :: 2] = 200
     assert decode_image(image_message(mosaic, encoding))[4, 4].tolist() == [200, 0, 0]
+    wide = image_message(mosaic.astype(np.uint16) << 4, encoding[:-1] + "16")
+    assert decode_image(wide, ImageBits(12))[4, 4].tolist() == [199, 0, 0]
+
+
+def test_12_bits_in_mono16_are_scaled_as_told():
+    values = np.array([[0, 257, 2048, 4095, 5000]], np.uint16)
+    assert decode_image(image_message(values, "mono16"), ImageBits(12))[0, :, 1].tolist() == [0, 16, 128, 255, 255]
+
+
+@pytest.mark.parametrize(("encoding", "chroma"), [("nv12", (90, 240)), ("nv21", (240, 90))])
+def test_chroma_below_the_luma_is_read(encoding, chroma):
+    planes = np.full((6, 6), 81, np.uint8)  # ITU-R BT.601: red is Y 81, U 90, V 240
+    planes[4:, 0::2], planes[4:, 1::2] = chroma
+    message = image_message(planes, encoding, padding=2)
+    message.height = 4
+    decoded = decode_image(message)
+    assert decoded.shape == (4, 6, 3)
+    assert np.abs(decoded.astype(int) - (255, 0, 0)).max() <= 2
+
+
+def test_chroma_that_is_missing_is_a_truncated_image():
+    with pytest.raises(DataError, match=r"expected 36 bytes \(6 rows of 6\), got 24; the message is truncated"):
+        decode_image(image_message(np.zeros((4, 6), np.uint8), "nv12"))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 5), (3, 6)])
+def test_odd_sizes_of_shared_chroma_are_refused(height, width):
+    with pytest.raises(DataError, match="expected an even"):
+        decode_image(image_message(np.zeros((height, width), np.uint8), "nv12"))
+
+
+def test_millimetres_are_no_picture():
+    with pytest.raises(DataError, match="got '16UC1'; it is depth in millimetres as a rule, a picture is mono16"):
+        decode_image(image_message(np.zeros((4, 4), np.uint16), "16UC1"))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +195,32 @@ def test_jpeg_is_decoded_in_rgb_order():
     smooth, data = encoded(".jpg")
     decoded = decode_compressed_image(compressed(data, "rgb8; jpeg compressed bgr8")).astype(int)
     assert np.abs(decoded - smooth).mean() < 6
+
+
+@pytest.mark.parametrize(("extension", "image_format"), [(".png", "png compressed "), (".jpg", "jpeg compressed ")])
+def test_a_mosaic_in_a_compressed_image_is_demosaiced(extension, image_format):
+    mosaic = np.zeros((32, 32), np.uint8)
+    mosaic[0::2, 1::2] = 200  # red of GRBG
+    message = compressed(cv2.imencode(extension, mosaic)[1].tobytes(), f"bayer_grbg8; {image_format}")
+    assert np.abs(decode_compressed_image(message)[15, 15].astype(int) - (200, 0, 0)).max() <= 8
+
+
+def test_a_mosaic_that_was_demosaiced_before_compression_is_colour():
+    smooth, data = encoded(".png")
+    assert np.array_equal(decode_compressed_image(compressed(data, "bayer_rggb8; png compressed bgr8")), smooth)
+
+
+def test_a_png_of_16_bits_is_scaled_as_told():
+    values = np.array([[0, 257, 2048, 4095]] * 4, np.uint16)
+    message = compressed(cv2.imencode(".png", values)[1].tobytes(), "mono16; png compressed ")
+    assert decode_compressed_image(message, ImageBits(12))[2, :, 1].tolist() == [0, 16, 128, 255]
+    assert decode_compressed_image(message)[2, :, 1].tolist() == [0, 1, 8, 16]
+
+
+def test_alpha_of_a_png_is_left_out():
+    smooth, _ = encoded(".png")
+    rgba = np.dstack([smooth[:, :, ::-1], np.full(smooth.shape[:2], 7, np.uint8)])
+    assert np.array_equal(decode_compressed_image(compressed(cv2.imencode(".png", rgba)[1].tobytes())), smooth)
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg"])

@@ -27,6 +27,12 @@ def test_rays_that_measured_nothing_are_dropped(nothing):
     np.testing.assert_allclose(points.points_m, [[10.0, 0.0, 0.0]], atol=1e-5)
 
 
+def test_rays_nearer_than_the_minimum_are_dropped():
+    assert len(decode_laser_scan(scan([0.05, 0.15, 2.0], range_min=0.0)).points_m) == 2
+    assert len(decode_laser_scan(scan([0.05, 0.15, 2.0], range_min=0.0), min_range_m=1.0).points_m) == 1
+    assert len(decode_laser_scan(scan([0.05, 0.0, 2.0], range_min=0.0), min_range_m=0.0).points_m) == 2
+
+
 def test_each_ray_has_its_own_time():
     points = decode_laser_scan(scan([2.0, np.nan, 4.0], time_increment=0.01))
     np.testing.assert_allclose(points.offsets_s, [0.0, 0.02])

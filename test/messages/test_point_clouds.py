@@ -16,7 +16,7 @@ from mono_depth_ros.messages.point_clouds import (
 )
 
 POINTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [-1, -2, -3], [0, 0.5, 0.25], [10, 20, 30]], np.float32)
-DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
+DATATYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8, "i8": 9, "u8": 10}
 
 
 def cloud(layout, point_step, height=1, row_padding=0, order="<", points=POINTS):
@@ -115,8 +115,8 @@ def test_row_step_shorter_than_its_points_is_refused():
 
 def test_unknown_datatype_is_refused():
     message = cloud(XYZ, 12)
-    message.fields[1].datatype = 9
-    with pytest.raises(DataError, match=r"field y: expected a datatype from 1 .* got 9"):
+    message.fields[1].datatype = 11
+    with pytest.raises(DataError, match=r"field y: expected a datatype from 1 .* got 11"):
         decode_xyz(message)
 
 
@@ -166,6 +166,22 @@ def test_a_list_of_positions_is_refused_where_it_is_none(points):
         xyz_cloud_fields(points)
 
 
+def test_points_without_a_row_are_refused():
+    message = cloud(XYZ, 12)
+    message.height = 0
+    with pytest.raises(DataError, match="height of at least 1 for 6 points in 72 bytes, got 0"):
+        decode_xyz(message)
+    message.data = b""
+    assert decode_xyz(message).shape == (0, 3)
+
+
+@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
+def test_data_may_be_any_buffer(buffer):
+    message = cloud(XYZ, 12)
+    message.data = buffer(message.data)
+    assert np.array_equal(decode_xyz(message), POINTS)
+
+
 STAMP_NS = 1_700_000_000_000_000_000
 
 
@@ -184,26 +200,38 @@ def timed_cloud(name, element, times, points=POINTS[:2]):
     [
         ("t", "u4", [0, 50_000_000]),  # ns after the stamp
         ("offset_time", "u4", [0, 50_000_000]),
+        ("time_stamp", "u4", [0, 50_000_000]),
+        ("t", "u8", [0, 50_000_000]),
         ("time", "f4", [0.0, 0.05]),  # s after the stamp
         ("timestamp", "f8", [1.7e9, 1.7e9 + 0.05]),  # a clock in s
-        ("timestamp", "f8", [1.7e18, 1.7e18 + 5e7]),  # a clock in ns
+        ("timeStamp", "f8", [1.7e18, 1.7e18 + 5e7]),  # a clock in ns
+        ("stamps", "i8", [STAMP_NS, STAMP_NS + 50_000_000]),
     ],
 )
 def test_times_of_points_are_seconds_after_the_stamp(name, element, times):
     points = decode_timed_points(timed_cloud(name, element, times), STAMP_NS)
     np.testing.assert_allclose(points.offsets_s, [0.0, 0.05], atol=1e-6)
-    assert np.array_equal(points.points_m, POINTS[:2])
-
-
-def test_times_before_the_stamp_are_negative():
-    points = decode_timed_points(timed_cloud("time", "f4", [-0.1, 0.0]), STAMP_NS)
-    np.testing.assert_allclose(points.offsets_s, [-0.1, 0.0], atol=1e-7)
+    assert np.array_equal(points.points_m, POINTS[:2]) and points.warning == ""
 
 
 def test_points_that_are_dropped_take_their_times_with_them():
     points = np.array([[np.nan, 0, 0], [1, 2, 3]], np.float32)
     found = decode_timed_points(timed_cloud("t", "u4", [7, 9], points), STAMP_NS)
     np.testing.assert_allclose(found.offsets_s, [9e-9])
+
+
+def test_rays_without_a_return_are_no_points_and_have_no_times():
+    points = np.array([[0, 0, 0], [1, 2, 3]], np.float32)
+    found = decode_timed_points(timed_cloud("t", "u4", [4_000_000_000, 9], points), STAMP_NS)
+    assert np.array_equal(found.points_m, points[1:]) and found.warning == ""
+    np.testing.assert_allclose(found.offsets_s, [9e-9])
+
+
+@pytest.mark.parametrize(("min_range_m", "kept"), [(0.0, 2), (0.25, 2), (0.75, 1), (1.25, 0)])
+def test_points_nearer_than_the_minimum_are_dropped(min_range_m, kept):
+    points = np.array([[0, 0, 0], [0, -0.25, 0], [0.6, 0, -0.8]], np.float32)
+    found = decode_timed_points(cloud(XYZ, 12, points=points), STAMP_NS, min_range_m=min_range_m)
+    assert np.array_equal(found.points_m, points[3 - kept :])
 
 
 def test_clouds_without_times_or_with_times_to_be_ignored_have_none():
@@ -218,7 +246,16 @@ def test_a_named_field_has_to_be_there():
     np.testing.assert_allclose(found.offsets_s, [0.0, 0.5])
 
 
-@pytest.mark.parametrize("times", [[0.0, 50_000.0], [0.0, np.nan], [0.0, 1e9]])
-def test_times_in_another_unit_are_refused(times):
-    with pytest.raises(DataError, match="point cloud field time: expected times within 1 s of the stamp"):
-        decode_timed_points(timed_cloud("time", "f4", times), STAMP_NS)
+def test_a_named_field_may_have_a_unit():
+    found = decode_timed_points(timed_cloud("tick", "u4", [0, 50_000]), STAMP_NS, "tick:us")
+    np.testing.assert_allclose(found.offsets_s, [0.0, 0.05])
+    with pytest.raises(DataError, match="expected a unit of s, ms, us, ns behind the colon, got 'min'"):
+        decode_timed_points(timed_cloud("tick", "u4", [0, 5]), STAMP_NS, "tick:min")
+
+
+def test_times_that_cannot_be_read_cost_no_points():
+    message = timed_cloud("t", "u4", [0, 5])
+    message.fields[3].datatype = 11
+    found = decode_timed_points(message, STAMP_NS)
+    assert np.array_equal(found.points_m, POINTS[:2]) and found.offsets_s is None
+    assert "got 11; set lidar.time_field" in found.warning
