@@ -65,6 +65,20 @@ def test_messages_come_in_the_order_of_their_header_stamps(tmp_path):
     assert stamps == sorted(stamps)
 
 
+def test_messages_as_recorded_come_in_the_order_of_recording(tmp_path):
+    topics = [ODOMETRY_TOPIC, POINTS_TOPIC]
+    stamped_late = points_message(START_NS + PERIOD_NS, wall_points(10.0, 8))
+    messages = [
+        (POINTS_TOPIC, START_NS, stamped_late),
+        (ODOMETRY_TOPIC, START_NS + 1, odometry_message(START_NS, 0.0, 0.0)),
+    ]
+    with Rosbag2Reader(write_bag(tmp_path / "bag", messages)) as bag:
+        assert [message.topic for message in bag.messages_as_recorded(topics)] == [POINTS_TOPIC, ODOMETRY_TOPIC]
+        assert [message.topic for message in bag.messages(topics)] == [ODOMETRY_TOPIC, POINTS_TOPIC]
+        with pytest.raises(DataError, match=r"expected topics \['/gps'\]"):
+            bag.messages_as_recorded(["/gps"])
+
+
 def test_messages_later_than_the_window_keep_their_late_place(tmp_path):
     messages = [
         (ODOMETRY_TOPIC, START_NS + number * PERIOD_NS, odometry_message(START_NS + number * PERIOD_NS, 0.0, 0.0))

@@ -114,6 +114,16 @@ class Rosbag2Reader:
         if self._reader.is_open:
             self._reader.close()
 
+    def messages_as_recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """The messages of some topics in the order of recording (`log_stamp_ns`), as a node would have received them.
+
+        Raises:
+            DataError: a topic is not in the bag, or the bag is broken.
+        """
+        if missing := [topic for topic in topics if topic not in self.types]:
+            raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
+        return self._recorded(topics)
+
     def messages(
         self, topics: Collection[str], reorder_s: float = 1.0, last_topic: str | None = None
     ) -> Iterator[BagMessage]:
@@ -126,12 +136,10 @@ class Rosbag2Reader:
         Raises:
             DataError: a topic is not in the bag, or the bag is broken.
         """
-        if missing := [topic for topic in topics if topic not in self.types]:
-            raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
         pending: list[tuple[int, int, int, BagMessage]] = []
         pending_bytes = 0
         window_ns = int(reorder_s * 1e9)
-        for number, message in enumerate(self._recorded(topics)):
+        for number, message in enumerate(self.messages_as_recorded(topics)):
             order = _LAST if message.topic == last_topic else _ORDER.get(message.message_type, 0)
             heapq.heappush(pending, (message.stamp_ns, order, number, message))
             pending_bytes += len(message.raw)
@@ -169,7 +177,7 @@ class Rosbag2Reader:
         topics = [topic for topic, kind in self.types.items() if kind == TRANSFORMS and topic.endswith("/tf_static")]
         if not topics:
             return transforms
-        for number, message in enumerate(self._recorded(topics)):
+        for number, message in enumerate(self.messages_as_recorded(topics)):
             if number >= MAX_STATIC_MESSAGES:
                 raise DataError(f"{message.topic}: expected at most {MAX_STATIC_MESSAGES} messages, got more")
             for entry in self.decode(message).transforms:
