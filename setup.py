@@ -41,6 +41,7 @@ setup(
         "opencv-python-headless>=4.9",
         "pyyaml>=6.0",
         "rosbags>=0.11",
+        "mcap>=1.2",
         "rich>=13",
         "matplotlib>=3.8",
     ],

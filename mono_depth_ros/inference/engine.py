@@ -2,6 +2,7 @@
 """Runs an exported graph with ONNX Runtime, and holds it to its contract."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
 from mono_depth_ros.inference.contract import DIAL, MODEL_FILE, ModelContract, load_contract, sha256_hex
+from mono_depth_ros.placeholder import placeholder
 
 if TYPE_CHECKING:
     from mono_depth_ros.inference.image_graph import ImageGraph
@@ -232,6 +234,8 @@ def read_checked(path: Path, onnx_sha256: str) -> bytes:
         raise ModelContractError(f"{path}: cannot be read: {error}") from None
     digest = sha256_hex(content)
     if digest != onnx_sha256:
+        if what := placeholder(path):
+            raise ModelContractError(f"{path}: expected an ONNX file, got {what}")
         raise ModelContractError(
             f"{path}: expected sha256 {onnx_sha256} (from model.json), got {digest}; the file is damaged or "
             "belongs to another contract: copy both files again or export again"
@@ -296,7 +300,27 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(content, options, providers=usable)
     except Exception as error:  # ONNX Runtime raises many private types; all of them mean "not a model we can run".
-        raise ModelContractError(f"{path}: ONNX Runtime cannot open it: {str(error).splitlines()[0]}") from None
+        raise ModelContractError(f"{path}: ONNX Runtime cannot open it: {_cause(path, str(error))}") from None
+
+
+def _cause(path: Path, said: str) -> str:
+    """Why ONNX Runtime refuses a file and what to do, where that is known; else its own first line."""
+    import onnxruntime
+
+    if what := placeholder(path):
+        return f"it is {what}"
+    if re.search("external (data|tensor)", said, re.IGNORECASE):
+        return (
+            "its weights are in a second file (external data), which a model from elsewhere may not open here; put "
+            f"them inside: python -c \"import onnx; onnx.save(onnx.load('{path}'), 'whole.onnx')\""
+        )
+    newest = re.search(r"max supported (IR version: \d+)", said) or re.search(r"is till (opset \d+)", said)
+    if newest:
+        return (
+            f"it is newer than ONNX Runtime {onnxruntime.__version__}, which reads up to "
+            f"{newest[1].replace(':', '')}; install a newer onnxruntime, or export it for an older opset"
+        )
+    return said.splitlines()[0] if said else "without a reason"
 
 
 def _check_signature(session: Any, path: Path, contract: ModelContract) -> None:

@@ -9,7 +9,6 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
+from mono_depth_ros.placeholder import placeholder
 
 SCHEMA_VERSION = 1
 
@@ -173,10 +173,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         ModelContractError: no such file, not our format, or a schema version this package does not know.
     """
+    what = ""
     try:
+        what = placeholder(Path(path))
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first_line = str(error).strip().split("\n")[0]
+    except Exception as error:  # a damaged pickle makes torch fail in many ways; all of them mean "not a checkpoint"
+        first_line = what or str(error).strip().split("\n")[0]
         raise ModelContractError(
             f"checkpoint {path}: cannot be read ({first_line}); expected a file written by `mono-depth train` or "
             "`mono-depth import-checkpoint`"

@@ -21,6 +21,7 @@ from torch import Tensor
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.networks.packnet_san import PACKNET01, PACKNET_SAN01, PackNetSan
 from mono_depth_ros.networks.pose_net import PoseNet
+from mono_depth_ros.placeholder import placeholder
 from mono_depth_ros.training.checkpoint import ModelMetadata, load_weights
 from mono_depth_ros.training.original_layout import packnet_translations, pose_translations, translate
 
@@ -127,6 +128,8 @@ def check_file(path: Path) -> None:
     """Refuse what cannot be a checkpoint before it is read: no file, too large, an archive that unpacks to more."""
     if not path.is_file():
         raise ModelContractError(f"{path}: expected a file, found {'a folder' if path.is_dir() else 'nothing'}")
+    if what := placeholder(path):
+        raise ModelContractError(f"{path}: expected a checkpoint, got {what}")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise ModelContractError(f"{path}: expected at most {MAX_FILE_BYTES} bytes, got {size}")

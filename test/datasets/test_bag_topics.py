@@ -9,6 +9,8 @@ from mono_depth_ros.datasets.bags.topics import (
     IMAGE,
     ODOMETRY,
     POINT_CLOUD,
+    TopicNames,
+    choose_topics,
     find_topics,
     require_topic,
 )
@@ -36,7 +38,9 @@ def test_a_camera_is_chosen_by_its_namespace(camera):
 
 
 def test_several_cameras_have_to_be_chosen_from():
-    with pytest.raises(DataError, match=r"expected one to choose, got /front, /rear; name it \(--camera, or image="):
+    with pytest.raises(
+        DataError, match=r"expected one to choose, got /front, /rear; name it \(--camera\), or name both"
+    ):
         find_topics(TWO_CAMERAS)
 
 
@@ -95,3 +99,56 @@ def test_topics_of_the_truth_are_taken_only_when_named():
     types = {**TYPES, "/truth/odom": ODOMETRY, "/truth/points": POINT_CLOUD}
     assert find_topics(types) == find_topics(TYPES)
     assert find_topics(types, odometry="/truth/odom").odometry == "/truth/odom"
+
+
+REALSENSE = {
+    "/camera/color/image_raw": IMAGE,
+    "/camera/color/camera_info": CAMERA_INFO,
+    "/camera/infra1/image_rect_raw": IMAGE,
+    "/camera/infra1/camera_info": CAMERA_INFO,
+    "/camera/depth/image_rect_raw": IMAGE,
+    "/camera/depth/camera_info": CAMERA_INFO,
+    "/camera/aligned_depth_to_color/image_raw": IMAGE,
+    "/camera/aligned_depth_to_color/camera_info": CAMERA_INFO,
+}
+
+
+def test_the_colour_image_is_the_camera_beside_infrared_and_depth():
+    assert find_topics(REALSENSE).image == "/camera/color/image_raw"
+
+
+@pytest.mark.parametrize("names", [{"camera": "/camera/infra1"}, {"camera_info": "/camera/infra1/camera_info"}])
+def test_the_image_beside_the_chosen_camera_info_is_found_whatever_its_name(names):
+    topics = choose_topics(REALSENSE, TopicNames(**names))
+    assert topics.image == "/camera/infra1/image_rect_raw"
+    assert topics.camera_info == "/camera/infra1/camera_info"
+    assert topics.rectified
+
+
+def test_of_two_transports_the_raw_one_is_taken_whatever_the_name():
+    types = {**REALSENSE, "/camera/infra1/image_rect_raw/compressed": COMPRESSED_IMAGE}
+    assert find_topics(types, "/camera/infra1").image == "/camera/infra1/image_rect_raw"
+
+
+def test_two_unusual_images_beside_one_camera_info_are_listed():
+    types = {"/cam/left": IMAGE, "/cam/overlay": IMAGE, "/cam/camera_info": CAMERA_INFO}
+    for camera in ("/cam", None):
+        with pytest.raises(
+            DataError, match=r"got .*/cam/left, /cam/overlay; .*name both \(image=TOPIC and camera_info="
+        ):
+            find_topics(types, camera)
+
+
+def test_an_image_and_a_camera_info_apart_are_both_to_be_named():
+    types = {"/sensing/front/image": IMAGE, "/calibration/front": CAMERA_INFO}
+    both = "images: /sensing/front/image; camera_info: /calibration/front"
+    with pytest.raises(DataError, match=rf"{both}\); name both \(image=TOPIC and camera_info=TOPIC\)"):
+        find_topics(types)
+    topics = choose_topics(types, TopicNames(image="/sensing/front/image", camera_info="/calibration/front"))
+    assert topics.names() == ("/sensing/front/image", "/calibration/front")
+
+
+def test_a_camera_info_without_an_image_beside_it_says_to_name_both():
+    types = {**REALSENSE, "/calibration/front": CAMERA_INFO}
+    with pytest.raises(DataError, match=r"camera '/calibration': expected .* got /calibration/front; name both"):
+        choose_topics(types, TopicNames(camera_info="/calibration/front"))

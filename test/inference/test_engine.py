@@ -7,7 +7,7 @@ import pytest
 from dial_model import HEIGHT_PX, WIDTH_PX, build_graph, write_model
 
 from mono_depth_ros.errors import ConfigError, DataError, ModelContractError
-from mono_depth_ros.inference.engine import OnnxEngine, provider_options
+from mono_depth_ros.inference.engine import OnnxEngine, graph_signature, provider_options
 
 RGB = np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)
 NO_POINTS = (np.zeros((0, 3), np.int64), np.zeros(0, np.float32))
@@ -67,8 +67,42 @@ def test_a_graph_that_reads_other_files_is_refused(tmp_path):
     two.ClearField("float_data")
     two.data_location = onnx.TensorProto.EXTERNAL
     two.external_data.add(key="location", value=str(secret))
-    with pytest.raises(ModelContractError, match="cannot open"):
+    with pytest.raises(ModelContractError, match=r"weights are in a second file.*onnx\.save"):
         OnnxEngine(write_model(tmp_path / "m", model=model))
+
+
+def test_weights_in_a_second_file_are_said_and_how_to_put_them_inside(tmp_path):
+    model = build_graph()
+    two = model.graph.initializer[2]
+    two.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(two), two.name))  # only raw data may go out
+    path = tmp_path / "network.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="network.onnx.data", size_threshold=0)
+    with pytest.raises(ModelContractError, match=r"weights are in a second file.*onnx\.load\('.*network\.onnx'\)"):
+        graph_signature(path)
+
+
+@pytest.mark.parametrize(("field", "reads_up_to"), [("ir_version", r"IR version \d+"), ("opset", r"opset \d+")])
+def test_a_graph_newer_than_the_runtime_names_both_versions(tmp_path, field, reads_up_to):
+    model = build_graph()
+    if field == "opset":
+        model.opset_import[0].version = 99
+    else:
+        model.ir_version = 99
+    with pytest.raises(ModelContractError, match=rf"newer than ONNX Runtime [\d.]+, which reads up to {reads_up_to};"):
+        OnnxEngine(write_model(tmp_path, model=model))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"version https://git-lfs.github.com/spec/v1\nsize 9\n", "git lfs pull"), (b"", "an empty file")],
+)
+def test_what_stands_in_place_of_a_model_is_named(tmp_path, content, what):
+    model_dir = write_model(tmp_path)
+    (model_dir / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelContractError, match=what):
+        OnnxEngine(model_dir)
+    with pytest.raises(ModelContractError, match=what):
+        graph_signature(model_dir / "model.onnx")
 
 
 def test_a_graph_of_another_size_than_its_contract_is_refused(tmp_path):

@@ -233,6 +233,23 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
         read_original_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+    ],
+)
+def test_what_stands_in_place_of_a_checkpoint_is_named(tmp_path, content, what):
+    path = tmp_path / "network.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(ModelContractError, match=what):
+        read_original_checkpoint(path)
+    with pytest.raises(ModelContractError, match=what):
+        load_checkpoint(path)
+
+
 def test_a_folder_a_missing_file_and_a_compressed_archive_are_refused(tmp_path):
     with pytest.raises(ModelContractError, match="found a folder"):
         read_original_checkpoint(tmp_path)

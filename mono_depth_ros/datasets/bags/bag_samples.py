@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples from a bag: images with what the robot knew at their stamps, and with truth where there is some."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field

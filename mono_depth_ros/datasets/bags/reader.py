@@ -8,11 +8,13 @@ stored in a bag are never compiled. What is held in memory at a time is bounded.
 import heapq
 import struct
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mono_depth_ros.datasets.bags.containers import open_bag, unreadable
 from mono_depth_ros.datasets.bags.topics import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -72,6 +74,7 @@ class Rosbag2Reader:
     Attributes:
         types: topic -> message type.
         counts: topic -> number of messages.
+        skipped: topic -> what it holds that is no ROS 2 message, such as "40 messages in json"; it is not in `types`.
         start_ns, end_ns: first and last time of recording.
 
     Raises:
@@ -80,7 +83,6 @@ class Rosbag2Reader:
 
     def __init__(self, path: Path) -> None:
         try:
-            from rosbags.rosbag2 import Reader
             from rosbags.typesys import Stores, get_typestore
         except ModuleNotFoundError as error:
             raise DataError("bag: expected the Python package rosbags, got none; pip install rosbags") from error
@@ -88,18 +90,23 @@ class Rosbag2Reader:
             raise DataError(f"bag {path}: expected a rosbag2 folder or a .mcap or .db3 file, got nothing there")
         self.path = path
         self._store = get_typestore(Stores.ROS2_JAZZY)
-        try:
-            self._reader = Reader(path)
-            self._reader.open()
-        except Exception as error:  # the reader meets broken files with errors of a dozen types
-            raise _unreadable(path, error) from error
-        self._connections = list(self._reader.connections)
-        self.types = {connection.topic: connection.msgtype for connection in self._connections}
-        self.counts = dict.fromkeys(self.types, 0)
-        for connection in self._connections:
-            self.counts[connection.topic] += connection.msgcount
-        self.start_ns = int(self._reader.start_time)
-        self.end_ns = int(self._reader.end_time)
+        with ExitStack() as stack:
+            self._files = open_bag(path, stack)
+            self._open = stack.pop_all()
+        self._stored = [stored for file in self._files for stored in file.topics]
+        self.types: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        skipped: dict[tuple[str, str], int] = {}
+        for stored in self._stored:
+            if stored.readable:
+                self.types.setdefault(stored.topic, stored.message_type)
+                self.counts[stored.topic] = self.counts.get(stored.topic, 0) + stored.count
+            else:
+                what = (stored.topic, stored.encoding if stored.message_type else f"{stored.encoding} without a schema")
+                skipped[what] = skipped.get(what, 0) + stored.count
+        self.skipped = {topic: f"{count} messages in {encoding}" for (topic, encoding), count in skipped.items()}
+        self.start_ns = min((file.first_ns for file in self._files if file.first_ns is not None), default=0)
+        self.end_ns = max((file.last_ns for file in self._files if file.last_ns is not None), default=0)
 
     def __enter__(self) -> "Rosbag2Reader":
         return self
@@ -111,8 +118,17 @@ class Rosbag2Reader:
 
     def close(self) -> None:
         """Closes the files; may be called twice."""
-        if self._reader.is_open:
-            self._reader.close()
+        self._open.close()
+
+    def messages_as_recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
+        """The messages of some topics in the order of recording (`log_stamp_ns`), as a node would have received them.
+
+        Raises:
+            DataError: a topic is not in the bag, or the bag is broken.
+        """
+        if missing := [topic for topic in topics if topic not in self.types]:
+            raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
+        return self._recorded(topics)
 
     def messages_as_recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """The messages of some topics in the order of recording (`log_stamp_ns`), as a node would have received them.
@@ -185,29 +201,32 @@ class Rosbag2Reader:
         return transforms
 
     def quality_of_service(self, topic: str) -> list[Any]:
-        """The recorded QoS profiles of a topic, as the writer of `rosbags` takes them."""
-        extensions: list[Any] = [connection.ext for connection in self._connections if connection.topic == topic]
-        return [profile for extension in extensions for profile in extension.offered_qos_profiles]
+        """The recorded QoS profiles of a topic, as the writer of `rosbags` takes them; none if they cannot be read."""
+        from rosbags.rosbag2.metadata import parse_qos
+
+        texts = {stored.quality_of_service for stored in self._stored if stored.readable and stored.topic == topic}
+        try:
+            return [profile for text in sorted(texts) for profile in parse_qos(text)]
+        except Exception:  # text of another program: any type, from the reader's own to TypeError
+            return []
 
     def _recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Messages in the order of recording."""
-        connections = [connection for connection in self._connections if connection.topic in topics]
-        if not connections:
-            return
-        stored = self._reader.messages(connections)
-        while True:
-            try:
-                connection, log_stamp_ns, raw = next(stored)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise _unreadable(self.path, error) from error
-            if len(raw) > MAX_MESSAGE_BYTES:
-                raise DataError(
-                    f"{connection.topic}: expected messages of at most {MAX_MESSAGE_BYTES} bytes, got {len(raw)}"
-                )
-            stamp_ns = _header_stamp_ns(bytes(raw[:12]), connection.msgtype, log_stamp_ns)
-            yield BagMessage(connection.topic, connection.msgtype, log_stamp_ns, stamp_ns, bytes(raw))
+        for file in self._files:
+            messages = file.messages(topics)
+            while True:
+                try:
+                    stored, log_stamp_ns, raw = next(messages)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    raise unreadable(file.path, error) from error
+                if len(raw) > MAX_MESSAGE_BYTES:
+                    raise DataError(
+                        f"{stored.topic}: expected messages of at most {MAX_MESSAGE_BYTES} bytes, got {len(raw)}"
+                    )
+                stamp_ns = _header_stamp_ns(raw[:12], stored.message_type, log_stamp_ns)
+                yield BagMessage(stored.topic, stored.message_type, log_stamp_ns, stamp_ns, raw)
 
 
 def arrival_order(message_type: str) -> int:
@@ -221,10 +240,3 @@ def _header_stamp_ns(start: bytes, message_type: str, log_stamp_ns: int) -> int:
         return log_stamp_ns
     seconds, nanoseconds = struct.unpack("<iI" if start[1] & 1 else ">iI", start[4:12])
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"bag {path}: expected a readable rosbag2 (mcap or sqlite3), got {type(error).__name__}: {error}; "
-        "if the recording was cut off, `ros2 bag reindex` may help"
-    )

@@ -31,7 +31,8 @@ MOTION_TYPES = (ODOMETRY, TWIST)
 
 # Rectified images first: a pinhole camera describes them exactly.
 _IMAGE_NAMES = ("image_rect_color", "image_rect", "image_raw", "image_color", "image", "image_mono")
-_IMAGE_SUFFIXES = ("", "/compressed")
+# What to do where an image and its camera_info are not found together.
+_NAME_BOTH = "name both (image=TOPIC and camera_info=TOPIC)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,60 +156,75 @@ def describe_topics(types: Mapping[str, str]) -> str:
     return "the bag has: " + (", ".join(f"{topic} ({types[topic]})" for topic in sorted(types)) or "no topic")
 
 
-def _image_topics(namespace: str) -> tuple[str, ...]:
-    return tuple(f"{namespace}/{name}{suffix}" for name in _IMAGE_NAMES for suffix in _IMAGE_SUFFIXES)
-
-
-def _is_camera(types: Mapping[str, str], namespace: str, camera_info: str | None = None) -> bool:
-    has_image = any(types.get(topic) in (IMAGE, COMPRESSED_IMAGE) for topic in _image_topics(namespace))
-    return has_image and types.get(camera_info or f"{namespace}/camera_info") == CAMERA_INFO
-
-
 def _image_topic(types: Mapping[str, str], names: TopicNames) -> str:
-    """The camera's image topic: the named one, the usual name in the camera's namespace, or the only image there is."""
+    """The camera's image topic: the named one, else the one beside its camera_info."""
     if names.image is not None:
         return require_topic(types, names.image, (IMAGE, COMPRESSED_IMAGE), "image")
-    namespace = _camera_namespace(types, names)
-    if namespace is None:
-        candidates = sorted(_cameras_by_place(types))
-        return candidates[0]
-    return next(topic for topic in _image_topics(namespace) if types.get(topic) in (IMAGE, COMPRESSED_IMAGE))
-
-
-def _camera_namespace(types: Mapping[str, str], names: TopicNames) -> str | None:
-    """Namespace of the camera; None where its image has another name than the usual ones."""
     if names.camera is not None:
         namespace = _namespace(names.camera)
-        if _is_camera(types, namespace, names.camera_info):
-            return namespace
-        raise DataError(
-            f"camera {names.camera!r}: expected topics {namespace}/camera_info and {namespace}/image_raw "
-            f"(or image_rect, image, with or without /compressed), got none; {describe_topics(types)}"
-        )
-    infos = sorted(topic for topic, kind in types.items() if kind == CAMERA_INFO and topic.endswith("/camera_info"))
-    found = [topic.removesuffix("/camera_info") for topic in infos if not topic.startswith(TRUTH_NAMESPACE)]
-    found = [namespace for namespace in found if _is_camera(types, namespace)]
-    if len(found) == 1:
+    elif names.camera_info is not None:
+        namespace = _parent(names.camera_info)
+    else:
+        return _only_camera(types)
+    info = names.camera_info or f"{namespace}/camera_info"
+    found = _images_beside(types, namespace)
+    if len(found) == 1 and types.get(info) == CAMERA_INFO:
         return found[0]
-    if not found and len(_cameras_by_place(types)) == 1:
-        return None
-    got = ", ".join(found or sorted(_cameras_by_place(types))) or "no camera_info with an image beside it"
     raise DataError(
-        f"camera: expected one to choose, got {got}; name it (--camera, or image= and camera_info=); "
+        f"camera {names.camera or namespace!r}: expected {info} and one image topic in {namespace}/, "
+        f"got {_listed([*([info] if types.get(info) == CAMERA_INFO else []), *found])}; {_NAME_BOTH}; "
         f"{describe_topics(types)}"
     )
 
 
-def _cameras_by_place(types: Mapping[str, str]) -> list[str]:
-    """Image topics of any name that have a camera_info in their namespace."""
-    return [
-        topic
-        for topic, kind in types.items()
-        if kind in (IMAGE, COMPRESSED_IMAGE)
-        and not topic.startswith(TRUTH_NAMESPACE)
-        and not topic.endswith("/compressedDepth")
-        and types.get(f"{_parent(topic)}/camera_info") == CAMERA_INFO
+def _only_camera(types: Mapping[str, str]) -> str:
+    """The image of the only camera; depth images and unusual names count only where there is nothing else."""
+    infos = sorted(
+        topic for topic, kind in types.items() if kind == CAMERA_INFO and not topic.startswith(TRUTH_NAMESPACE)
+    )
+    found = [
+        image
+        for namespace in dict.fromkeys(_parent(info) for info in infos if info.endswith("/camera_info"))
+        for image in _images_beside(types, namespace)
     ]
+    found = [image for image in found if "depth" not in image] or found
+    found = [image for image in found if _usual_name(image)] or found
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        images = sorted(topic for topic, kind in types.items() if kind in (IMAGE, COMPRESSED_IMAGE))
+        raise DataError(
+            f"camera: expected an image topic with camera_info beside it, got no camera_info with an image beside it "
+            f"(images: {_listed(images)}; camera_info: {_listed(infos)}); {_NAME_BOTH}; {describe_topics(types)}"
+        )
+    namespaces = list(dict.fromkeys(_parent(image) for image in found))
+    got = _listed(namespaces if len(namespaces) == len(found) else found)
+    raise DataError(
+        f"camera: expected one to choose, got {got}; name it (--camera), or {_NAME_BOTH}; {describe_topics(types)}"
+    )
+
+
+def _images_beside(types: Mapping[str, str], namespace: str) -> list[str]:
+    """Image topics of a namespace, once each whatever the transport; only the best if one has a usual name."""
+    images: dict[str, str] = {}
+    # Reversed, so that of two transports the raw one stays.
+    for topic in sorted(types, reverse=True):
+        if (
+            types[topic] in (IMAGE, COMPRESSED_IMAGE)
+            and _parent(topic) == namespace
+            and not topic.endswith("/compressedDepth")
+        ):
+            images[_without_transport(topic)] = topic
+    usual = [images[f"{namespace}/{name}"] for name in _IMAGE_NAMES if f"{namespace}/{name}" in images]
+    return usual[:1] or sorted(images.values())
+
+
+def _usual_name(image: str) -> bool:
+    return _without_transport(image).rpartition("/")[2] in _IMAGE_NAMES
+
+
+def _listed(topics: Sequence[str]) -> str:
+    return ", ".join(topics) or "none"
 
 
 def _sensor_topic(
@@ -240,6 +256,8 @@ def _parent(topic: str) -> str:
     >>> _parent("/front/image_raw/compressed"), _parent("/image_raw")
     ('/front', '')
     """
-    for transport in ("/compressed", "/compressedDepth"):
-        topic = topic.removesuffix(transport)
-    return topic.rpartition("/")[0]
+    return _without_transport(topic).rpartition("/")[0]
+
+
+def _without_transport(topic: str) -> str:
+    return topic.removesuffix("/compressed").removesuffix("/compressedDepth")
