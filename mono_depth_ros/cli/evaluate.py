@@ -15,12 +15,14 @@ from mono_depth_ros.cli.protocol_options import add_protocol_options, chosen_pro
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mono_depth_ros.datasets.bags.bag_samples import BagSamples
     from mono_depth_ros.datasets.sample import DepthSample
     from mono_depth_ros.evaluation.evaluate import ImageDepths
     from mono_depth_ros.evaluation.protocols import Protocol
     from mono_depth_ros.evaluation.results_folder import ResultsFolder
     from mono_depth_ros.evaluation.scores import Evaluation, StepScore
     from mono_depth_ros.inference.engine import OnnxEngine
+    from mono_depth_ros.stream.config import DepthNodeConfig
 
 # What to say in place of a model to score the baselines only.
 NO_MODEL = "none"
@@ -28,13 +30,22 @@ _FILE_WIDTH = 150
 
 _EPILOG = """\
 --data is the URL of a data set (docs/datasets.md), or the path of a bag with its topics as options. Repeat it for the
-cameras of a rig. Where samples have points, they are completed and predicted; where they have none, predicted only.
-Every method is scored on the same pixels:
+cameras of a rig. Every method is scored on the same pixels.
+
+Of a bag, what the node would publish is scored: the same intake, dial, memory of points, scale and range of depth,
+image by image from the beginning of the drive, with the parameters of --params and --param:
+
+  published                 the node's depth, metres as they come, where it gives one
+
+With --network-only, and for other data sets, the network is: where samples have points (of a bag: the nearest scan),
+they are completed and predicted; where they have none, predicted only:
 
   prediction                the model from the image alone, metres as they come
   prediction_median_scaled  the same, times the median ratio of the points to it
-  completion                the model with the points, as the node publishes it (anchored, mixed with their fill)
+  completion                the model with the points, anchored and mixed with their fill
   completion_network        the model alone with the points
+Beside either:
+
   nearest                   every pixel takes the depth of the nearest point
   classical                 image morphology, no learning
 
@@ -74,6 +85,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="float32",
         help="bfloat16: faster with OpenVINOExecutionProvider, float32 with any other (default: %(default)s)",
     )
+    node = parser.add_argument_group("what the node would publish, of a bag")
+    node.add_argument("--network-only", action="store_true", help="score the network on each sample by itself instead")
+    node.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node (YAML)")
+    node.add_argument("--param", action="append", default=[], metavar="NAME:=VALUE", help="one parameter of the node")
     add_bag_options(parser)
     add_protocol_options(parser)
     parser.set_defaults(run=run)
@@ -94,10 +109,11 @@ def run(args: argparse.Namespace) -> int:
         engine = OnnxEngine(
             model_path(args.model), args.provider or ("CPUExecutionProvider",), precision=args.precision
         )
-    data_sets = [open_dataset(url) for url in urls]
-    folder = None if args.out is None else _folder(args.out, urls, engine, protocol, args.limit)
+    data_sets, node = _as_published(args, [open_dataset(url) for url in urls], engine, protocol)
+    folder = None if args.out is None else _folder(args.out, urls, engine, protocol, args.limit, node)
+    print(f"scores {node or 'the network on each sample by itself'}")
     try:
-        evaluation = _evaluate(data_sets, engine, protocol, folder, args.limit)
+        evaluation = _evaluate(data_sets, None if node else engine, protocol, folder, args.limit)
     except KeyboardInterrupt:
         if folder is not None:
             print(f"what is scored is kept in {folder.partial}; the same command goes on from there", file=sys.stderr)
@@ -107,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
             folder.close()
     origin = _origin(args, urls, engine)
     _print(evaluation, origin)
+    _print_notes(data_sets)
     if engine is not None and not engine.contract.metric and protocol.scaling.value == "none":
         print("the model's depth has no metric scale: its prediction means something with --scaling median only")
     if folder is not None:
@@ -115,13 +132,68 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _as_published(
+    args: argparse.Namespace, data_sets: list[Any], engine: "OnnxEngine | None", protocol: "Protocol"
+) -> tuple[list[Any], str]:
+    """The data sets with what the node makes of them, and words for its parameters; as they are where it is not asked.
+
+    Raises:
+        ConfigError: parameters of a node that is not asked, a parameter that cannot be used, or a protocol that does to
+            images what the node does not.
+    """
+    from mono_depth_ros.datasets.bags.bag_samples import BagSamples
+    from mono_depth_ros.evaluation.protocols import Fit, Preparation
+    from mono_depth_ros.replay.published_samples import PublishedSamples
+
+    bags = [data for data in data_sets if isinstance(data, BagSamples)]
+    if engine is None or args.network_only or len(bags) < len(data_sets):
+        if args.params is not None or args.param:
+            raise ConfigError("--params, --param: expected a bag and a model without --network-only, got another")
+        return data_sets, ""
+    if protocol.fit is not Fit.STRETCH or protocol.preparation is not Preparation.NONE or protocol.flip_average:
+        raise ConfigError(
+            f"--protocol {protocol.name}: expected one that takes images as the node does, got one that crops or "
+            "mirrors them; add --network-only"
+        )
+    published = [PublishedSamples(bag, node_config_of(args, bag), engine, None) for bag in bags]
+    return published, "what the node would publish" + "".join(
+        f", {text}" for text in (args.params, *args.param) if text
+    )
+
+
+def node_config_of(args: argparse.Namespace, bag: "BagSamples") -> "DepthNodeConfig":
+    """The node's parameters by the options and the keys of a bag's URL."""
+    from mono_depth_ros.cli.node_options import parameters
+    from mono_depth_ros.stream.parameter_file import config_from
+
+    return config_from(bag.node_parameters() | parameters(args.params, args.param))
+
+
+def _print_notes(data_sets: Sequence[Any]) -> None:
+    """What was left out, refused or published, where a data set knows."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    for data in data_sets:
+        for outcome, count in getattr(data, "outcomes", {}).items():
+            console.print(f"{count} images {outcome}", markup=False, highlight=False)
+        for notes, what in (("problems", "the node said"), ("left_out", "left out")):
+            for text, count in sorted(getattr(data, notes, {}).items(), key=lambda note: -note[1])[:5]:
+                console.print(f"{what} {count} x: {text}", style="yellow", markup=False, highlight=False)
+
+
 def _bag_options(args: argparse.Namespace) -> dict[str, str | float | None]:
     keys = ("camera", "points", "gt_points", "odom", "truth_scale")
     return {key: getattr(args, key) for key in keys}
 
 
 def _folder(
-    out_dir: Path, urls: Sequence[str], engine: "OnnxEngine | None", protocol: "Protocol", limit: int | None
+    out_dir: Path,
+    urls: Sequence[str],
+    engine: "OnnxEngine | None",
+    protocol: "Protocol",
+    limit: int | None,
+    node: str,
 ) -> "ResultsFolder":
     """Opens the folder and says what it holds already."""
     from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
@@ -136,6 +208,7 @@ def _folder(
         "precision": None if engine is None else engine.precision,
         "protocol": protocol.to_dict(),
         "limit": limit,
+        "node": node,
     }
     folder = ResultsFolder(out_dir, key)
     if folder.done:
@@ -242,6 +315,8 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     _print_table(console, part_rows(evaluation))
     for name, value in evaluation.protocol.facts().items():
         console.print(f"{name}: {value}", style="dim", markup=False, highlight=False)
+    if share := evaluation.withheld_share():
+        console.print(f"{share:.1%} of the truth is in no mean: the node publishes no depth there", highlight=False)
     if evaluation.skipped or evaluation.without_points:
         console.print(
             f"{evaluation.skipped} samples without anything to score; {evaluation.without_points} images without "

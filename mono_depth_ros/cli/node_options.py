@@ -2,9 +2,9 @@
 """Options of the commands that run what the node runs over a bag: its topics and its parameters."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mono_depth_ros.errors import ConfigError
 
@@ -83,14 +83,23 @@ def node_config(args: argparse.Namespace, topics: "BagTopics") -> "DepthNodeConf
     Raises:
         ConfigError: a parameter does not exist or cannot be used.
     """
-    from mono_depth_ros.stream.parameter_file import config_from, parse_assignment, read_parameter_file
+    from mono_depth_ros.stream.parameter_file import config_from
 
-    values = {"rectified": topics.rectified}
-    if args.params is not None:
-        values |= read_parameter_file(args.params)
-    values |= dict(parse_assignment(text) for text in args.param)
+    values = {"rectified": topics.rectified} | parameters(args.params, args.param)
     values |= {name: getattr(args, short) for short, name in _SHORT.items() if getattr(args, short) is not None}
     return config_from(values)
+
+
+def parameters(file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """Name -> value of the parameters of a file and, before those, of single assignments.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    from mono_depth_ros.stream.parameter_file import parse_assignment, read_parameter_file
+
+    values = {} if file is None else read_parameter_file(file)
+    return values | dict(parse_assignment(text) for text in assignments)
 
 
 def _remappings(texts: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.rigid import invert_rigid
+from mono_depth_ros.perception.result import DepthResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,7 @@ class DepthSample:
         T_world_camera: float64 [4,4], pose in a frame that all images of a drive share; None without.
         labels: uint8 [H,W], true class of each pixel of the image (Cityscapes train ids, our own from 19 on, 255
             unknown); None without.
+        published: what the node made of this image; None where it was not asked, or made no depth.
 
     Raises:
         DataError: an array has another shape than its camera or another type.
@@ -46,6 +48,7 @@ class DepthSample:
     speed_mps: float | None = None
     T_world_camera: NDArray[np.float64] | None = None
     labels: NDArray[np.uint8] | None = None
+    published: DepthResult | None = None
 
     def __post_init__(self) -> None:
         _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))

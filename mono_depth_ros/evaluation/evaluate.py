@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mono_depth_ros.datasets.prefetch import prefetched
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.method_depths import NetworkDepths, method_depths, prepared, run_network
+from mono_depth_ros.evaluation.method_depths import PUBLISHED, NetworkDepths, method_depths, prepared, run_network
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
 from mono_depth_ros.evaluation.sample_stream import time_steps
@@ -57,6 +57,7 @@ class _Unscored:
     sparse: SparseDepth
     scored: Mask
     depths_m: dict[str, DepthMap]
+    withheld: int
 
 
 def evaluate(
@@ -160,7 +161,15 @@ def _unscored(sample: DepthSample, network: NetworkDepths | None, protocol: Prot
     if not scored.any():
         return None
     depths_m = method_depths(sample, sample.truth_camera, sparse, network, protocol)
-    return _Unscored(sample, sample.truth_depth_m, sparse, scored, depths_m) if depths_m else None
+    withheld = 0
+    if PUBLISHED in depths_m:
+        # Every method on the same pixels, those that the node publishes; how many it does not is told.
+        known = np.isfinite(depths_m[PUBLISHED])
+        withheld = int((scored & ~known).sum())
+        scored &= known
+        if not scored.any():
+            return None
+    return _Unscored(sample, sample.truth_depth_m, sparse, scored, depths_m, withheld) if depths_m else None
 
 
 def _factors(images: Sequence[_Unscored], protocol: Protocol) -> dict[str, float]:
@@ -206,6 +215,7 @@ def _score_image(
             method: tuple(ratio_counts(depth_m[masks[SCORED]], truth_m[masks[SCORED]]))
             for method, depth_m in depths_m.items()
         },
+        withheld=image.withheld,
     )
 
 

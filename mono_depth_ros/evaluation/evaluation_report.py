@@ -16,6 +16,7 @@ from mono_depth_ros.evaluation.method_depths import (
     NEAREST,
     PREDICTION,
     PREDICTION_MEDIAN_SCALED,
+    PUBLISHED,
 )
 from mono_depth_ros.evaluation.results_files import METRICS, breakdown, shown
 from mono_depth_ros.evaluation.results_folder import FRAMES, picture_name
@@ -24,6 +25,7 @@ from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, MethodScore
 
 WORST = 10
 HEADINGS = {
+    PUBLISHED: "published by the node",
     PREDICTION: "prediction",
     PREDICTION_MEDIAN_SCALED: "prediction, scaled by points",
     COMPLETION: "completion",
@@ -33,6 +35,7 @@ HEADINGS = {
 }
 # Colour and width of lines in figures.
 _LINES: dict[str, tuple[str, float]] = {
+    PUBLISHED: ("#1b7837", 2.5),
     PREDICTION: ("#d95f02", 2.0),
     PREDICTION_MEDIAN_SCALED: ("#fdb863", 1.2),
     COMPLETION: ("#1b7837", 2.0),

@@ -24,6 +24,7 @@ from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.completion import through_points
 from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
 
+PUBLISHED = "published"
 PREDICTION = "prediction"
 PREDICTION_MEDIAN_SCALED = "prediction_median_scaled"
 COMPLETION = "completion"
@@ -31,7 +32,7 @@ COMPLETION_NETWORK = "completion_network"
 NEAREST = "nearest"
 CLASSICAL = "classical"
 # In the order of tables.
-METHODS = (PREDICTION, PREDICTION_MEDIAN_SCALED, COMPLETION, COMPLETION_NETWORK, NEAREST, CLASSICAL)
+METHODS = (PUBLISHED, PREDICTION, PREDICTION_MEDIAN_SCALED, COMPLETION, COMPLETION_NETWORK, NEAREST, CLASSICAL)
 
 _NYU_SHAPE = (480, 640)
 _NYU_TOP, _NYU_LEFT, _NYU_CROP = 6, 8, (228, 304)  # in pixels of half size
@@ -92,7 +93,7 @@ def method_depths(
     network: NetworkDepths | None,
     protocol: Protocol,
 ) -> dict[str, DepthMap]:
-    """Method -> depth on the truth's grid, every pixel filled.
+    """Method -> depth on the truth's grid, every pixel filled but for what the node withholds.
 
     Args:
         sample: prepared.
@@ -106,6 +107,9 @@ def method_depths(
     def on_truth(depth_m: DepthMap, fit: FitToNetwork) -> DepthMap:
         return _on_truth_grid(depth_m, fit.camera, sample, truth_camera, protocol)
 
+    if sample.published is not None:
+        published = sample.published
+        depths[PUBLISHED] = resampled(published.depth_m, published.camera, truth_camera, protocol.resize)
     if network is not None:
         predicted_m = on_truth(network.predicted_m, network.fit)
         depths[PREDICTION] = predicted_m

@@ -23,6 +23,7 @@ class ImageScore:
         metrics: slice -> method -> errors.
         factors: method -> factor of the scaling by truth; 1 without.
         ratios: method -> pixels per bin of prediction over truth, among the scored ones.
+        withheld: pixels of truth that would be scored, had the node published a depth there.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ImageScore:
     metrics: dict[str, dict[str, DepthMetrics]]
     factors: dict[str, float]
     ratios: dict[str, tuple[int, ...]]
+    withheld: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -48,6 +50,7 @@ class ImageScore:
             },
             "factors": self.factors,
             "ratios": {method: list(counts) for method, counts in self.ratios.items()},
+            "withheld": self.withheld,
         }
 
 
@@ -70,6 +73,7 @@ def image_score_from_dict(content: Mapping[str, Any]) -> ImageScore:
             },
             factors={str(method): float(factor) for method, factor in content["factors"].items()},
             ratios={str(method): tuple(map(int, counts)) for method, counts in content["ratios"].items()},
+            withheld=int(content.get("withheld", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"score of an image: expected what an evaluation writes, got {error!r}") from error
@@ -150,6 +154,11 @@ class Evaluation:
     def without_points(self) -> int:
         """Scored images that no mean rests on, since others have points."""
         return len(self.every_image) - len(self.images)
+
+    def withheld_share(self) -> float:
+        """Share of the truth that the means leave out since the node publishes no depth there; 0 for other methods."""
+        withheld = sum(image.withheld for image in self.images)
+        return withheld / (withheld + sum(image.pixels.get(SCORED, 0) for image in self.images)) if withheld else 0.0
 
     def scores(self, part: str = SCORED, choose: Callable[[ImageScore], bool] | None = None) -> dict[str, MethodScore]:
         """Method -> mean over the chosen images that have pixels in a slice; empty where none has."""

@@ -23,6 +23,7 @@ from mono_depth_ros.intake.clock_watch import ClockWatch
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.compressed_depth import decode_compressed_depth, is_compressed_depth
+from mono_depth_ros.messages.image_bits import FIND_BITS, ImageBits
 from mono_depth_ros.messages.images import decode_any_image, decode_depth_image
 from mono_depth_ros.messages.laser_scans import decode_laser_scan
 from mono_depth_ros.messages.lens import Lens
@@ -30,7 +31,7 @@ from mono_depth_ros.messages.odometry import decode_odometry, decode_twist
 from mono_depth_ros.messages.point_clouds import decode_timed_points
 from mono_depth_ros.messages.ranges import decode_range
 from mono_depth_ros.messages.stamps import stamp_ns_of
-from mono_depth_ros.messages.timed_points import TimedPoints
+from mono_depth_ros.messages.timed_points import MIN_RANGE_M, TimedPoints
 from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN, SPARSE_DEPTH
 from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorSnapshot
 from mono_depth_ros.perception.snapshot_buffer import SnapshotBuffer
@@ -55,12 +56,18 @@ class IntakePolicy:
         rectify: else raw images are passed on as they are.
         time_field: field of a cloud with the time of each point; None finds it, "none" takes all for simultaneous.
         lidar_offset_s: is added to the stamps of points, for a sensor whose clock is another.
+        min_range_m: points nearer to their sensor are no measurements: returns of nothing, or of the robot itself.
+        image_bits: significant bits of 16-bit images; 0 finds them.
+        image_topic: of the images, whose name may say that they are rectified.
     """
 
     rectified: bool = True
     rectify: bool = True
     time_field: str | None = None
     lidar_offset_s: float = 0.0
+    min_range_m: float = MIN_RANGE_M
+    image_bits: int = FIND_BITS
+    image_topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,12 +99,14 @@ class SensorIntake:
         buffer: SnapshotBuffer,
         extrinsics: CameraExtrinsics,
         policy: IntakePolicy = IntakePolicy(),
-        decode: Callable[[Any], RgbImage] = decode_any_image,
+        decode: Callable[[Any, ImageBits], RgbImage] = decode_any_image,
         followers: Sequence["SensorIntake"] = (),
     ) -> None:
         self.buffer = buffer
         self.extrinsics = extrinsics
-        self.lens = Lens(policy.rectified, policy.rectify)
+        self.lens = Lens(policy.rectified, policy.rectify, policy.image_topic)
+        self._bits = ImageBits(policy.image_bits)
+        self._point_warnings: dict[str, str] = {}
         self.transform_problems: tuple[str, ...] = ()
         self._policy = policy
         self._decode = decode
@@ -140,7 +149,9 @@ class SensorIntake:
 
     def warnings(self) -> tuple[tuple[str, str], ...]:
         """(sensor, sentence) of what is taken but looks wrong now, each beginning with a searchable name."""
-        return (*self._clocks.warnings(), *self.lens.warnings())
+        told = [*self._clocks.warnings(), *self._point_warnings.items()]
+        told += [(CAMERA_INFO, self.lens.warning), (IMAGE, self._bits.warning)]
+        return tuple((sensor, warning) for sensor, warning in told if warning)
 
     def image_arrived(self, stamp_ns: int) -> None:
         """Tells that an image of this stamp is there, though it may be decoded later or never."""
@@ -155,7 +166,9 @@ class SensorIntake:
             DataError: it has not the pixels that it promises.
         """
         return CameraImage(
-            stamp_ns_of(msg.header.stamp), frame_name(msg.header.frame_id), self.lens.image(self._decode(msg))
+            stamp_ns_of(msg.header.stamp),
+            frame_name(msg.header.frame_id),
+            self.lens.image(self._decode(msg, self._bits)),
         )
 
     def snapshot(self, image: CameraImage) -> SensorSnapshot | NoSnapshot:
@@ -181,10 +194,12 @@ class SensorIntake:
 
     def _put_points(self, msg: Any) -> None:
         stamp_ns = _required_stamp_ns(msg, POINTS)
-        self._keep(POINTS, msg, stamp_ns, decode_timed_points(msg, stamp_ns, self._policy.time_field))
+        self._keep(
+            POINTS, msg, stamp_ns, decode_timed_points(msg, stamp_ns, self._policy.time_field, self._policy.min_range_m)
+        )
 
     def _put_scan(self, msg: Any) -> None:
-        self._keep(SCAN, msg, _required_stamp_ns(msg, SCAN), decode_laser_scan(msg))
+        self._keep(SCAN, msg, _required_stamp_ns(msg, SCAN), decode_laser_scan(msg, self._policy.min_range_m))
 
     def _put_range(self, msg: Any) -> None:
         self._keep(RANGE, msg, _required_stamp_ns(msg, RANGE), decode_range(msg))
@@ -241,6 +256,7 @@ class SensorIntake:
     def _keep(self, source: str, msg: Any, stamp_ns: int, points: TimedPoints) -> None:
         stamp_ns += round(self._policy.lidar_offset_s * 1e9)
         self._clocks.message(source, stamp_ns)
+        self._point_warnings[source] = points.warning
         frame = frame_name(msg.header.frame_id)
         for intake in (self, *self._followers):
             intake.buffer.add_points(stamp_ns, points.points_m, frame, points.offsets_s, source)

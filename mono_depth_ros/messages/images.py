@@ -305,10 +305,10 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     raise DataError(f"compressed image: no frame header in {len(data)} bytes of JPEG; the data is broken or truncated")
 
 
-def decode_any_image(msg: Any) -> NDArray[np.uint8]:
-    """Pixels of an Image or a CompressedImage, uint8 [H, W, 3] RGB.
+def decode_any_image(msg: Any, bits: ImageBits | None = None) -> NDArray[np.uint8]:
+    """Pixels of an Image or a CompressedImage, uint8 [H, W, 3] RGB; `bits` as for `decode_image`.
 
     Raises:
         DataError: the message does not hold them.
     """
-    return decode_compressed_image(msg) if hasattr(msg, "format") else decode_image(msg)
+    return decode_compressed_image(msg, bits) if hasattr(msg, "format") else decode_image(msg, bits)

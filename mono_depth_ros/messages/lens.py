@@ -5,7 +5,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.messages.camera_info import CameraInfoMessage, camera_from_info, has_distortion
+from mono_depth_ros.messages.camera_info import (
+    CameraInfoMessage,
+    camera_from_info,
+    has_distortion,
+    rectified_warning,
+)
 from mono_depth_ros.messages.rectification import Rectifier
 
 
@@ -15,15 +20,19 @@ class Lens:
     Args:
         rectified: whether the images are rectified already; then D does not count.
         rectify: whether raw images with distortion are rectified; else they are passed on as they are.
+        image_topic: of the images, whose name may say that they are rectified.
 
     Attributes:
         rectifier: for the images of the newest camera_info; None where they are passed on as they are.
         distorted: whether a camera_info of raw images had distortion.
+        warning: what looks wrong with the newest camera_info; empty if nothing does.
     """
 
-    def __init__(self, rectified: bool, rectify: bool = True) -> None:
+    def __init__(self, rectified: bool, rectify: bool = True, image_topic: str = "") -> None:
         self._rectified = rectified
         self._rectify = rectify
+        self._image_topic = image_topic
+        self.warning = ""
         self._key: tuple[object, ...] | None = None
         self.rectifier: Rectifier | None = None
         self.distorted = False
@@ -38,6 +47,7 @@ class Lens:
             DataError: it is unusable; or the distortion model is unknown and would be needed.
         """
         camera = camera_from_info(msg, self._rectified)
+        self.warning = rectified_warning(msg, self._rectified, self._image_topic)
         if self._rectified or not has_distortion(msg):
             self.rectifier, self._key = None, None
             return camera
@@ -53,7 +63,3 @@ class Lens:
         if rectifier is None or image_rgb.shape[:2] != (rectifier.camera.height_px, rectifier.camera.width_px):
             return image_rgb
         return rectifier.image(image_rgb)
-
-    def warnings(self) -> tuple[tuple[str, str], ...]:
-        """(sensor, sentence) of what looks wrong with the newest camera_info."""
-        return ()

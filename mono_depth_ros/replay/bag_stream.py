@@ -72,7 +72,7 @@ class BagStream:
             RANGE: self._place(config.T_camera_range),
         }
         extrinsics = CameraExtrinsics(places, self._place(config.T_base_camera), clock=lambda: self._now_ns * 1e-9)
-        self.stream = DepthStream(engine, config, extrinsics, pose, decode_any_image, report)
+        self.stream = DepthStream(engine, config, extrinsics, pose, decode_any_image, report, image_topic=topics.image)
 
     def topics(self) -> set[str]:
         """All that have to be read."""

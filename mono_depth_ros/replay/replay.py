@@ -80,10 +80,12 @@ class Tally:
     changes: list[tuple[int, float, str, str]] = field(default_factory=list)
     scales: list[str] = field(default_factory=list)
     suspicions: list[str] = field(default_factory=list)
+    _first_of_kind: dict[str, str] = field(default_factory=dict)
 
     def note_problem(self, source: str, problem: str) -> None:
-        """Counts a problem."""
-        self.problems[problem if problem.startswith(f"{source}:") else f"{source}: {problem}"] += 1
+        """Counts a problem, under the first of its kind."""
+        text = problem if problem.startswith(f"{source}:") else f"{source}: {problem}"
+        self.problems[self._first_of_kind.setdefault(":".join(text.split(":", 2)[:2]), text)] += 1
 
     def note(self, output: StreamOutput, since_start_s: float, latency_s: float) -> None:
         """Counts what became of an image."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
 
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.messages.image_bits import ImageBits
 from mono_depth_ros.messages.images import decode_any_image, is_decodable
 from mono_depth_ros.messages.outputs import OutputMessages
 from mono_depth_ros.perception.snapshot import RgbImage
@@ -33,7 +34,7 @@ def filled_array(values: npt.NDArray[Any]) -> "array.array[Any]":
 MESSAGES = OutputMessages(_class_of, filled_array)
 
 
-def message_image(message: Image | CompressedImage) -> RgbImage:
+def message_image(message: Image | CompressedImage, bits: ImageBits) -> RgbImage:
     """The pixels of an image message, uint8 [H, W, 3] RGB; encodings that depth seldom meets go through cv_bridge.
 
     Raises:
@@ -42,7 +43,7 @@ def message_image(message: Image | CompressedImage) -> RgbImage:
     raw = not isinstance(message, CompressedImage)
     if raw and not is_decodable(message.encoding) and importlib.util.find_spec("cv_bridge") is not None:
         return _through_cv_bridge(message)
-    return decode_any_image(message)
+    return decode_any_image(message, bits)
 
 
 def _through_cv_bridge(message: Image) -> RgbImage:

@@ -86,6 +86,7 @@ class DepthNode(ManagedDepthNode):
             self.open_pose_model(config, engine),
             message_image,
             self.problems.report,
+            image_topic=self.resolve_topic_name("image"),
         )
         return OneCamera(DepthCamera(self, stream, engine, self.problems))
 

@@ -142,6 +142,7 @@ class RigNode(ManagedDepthNode):
                 message_image,
                 self.problems.report,
                 tuple(streams.values()) if first else (),
+                self.resolve_topic_name(f"{name}/image"),
             )
         cameras = {name: DepthCamera(self, streams[name], engine, self.problems, f"{name}/") for name in rig.cameras}
         return Rig(self, engine, rig, cameras, places)

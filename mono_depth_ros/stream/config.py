@@ -16,6 +16,8 @@ from mono_depth_ros.inference.completion import CompletionPolicy
 from mono_depth_ros.inference.engine import PRECISIONS
 from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
 from mono_depth_ros.intake.sensor_intake import IntakePolicy
+from mono_depth_ros.messages.image_bits import FIND_BITS
+from mono_depth_ros.messages.timed_points import MIN_RANGE_M
 from mono_depth_ros.perception.dial import DialPolicy, Mode
 from mono_depth_ros.perception.lidar_memory import MemoryPolicy
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
@@ -97,6 +99,9 @@ class DepthNodeConfig:
         True, "rectified", "true: images are rectified, P of camera_info holds; false: K and D hold, images are "
         "rectified here", UNCONFIGURED,
     )
+    image_bits: int = _parameter(
+        FIND_BITS, "image.bits", "significant bits of 16-bit images, 8 to 16; 0 finds them", UNCONFIGURED, (0, 16),
+    )
     point_sources: tuple[str, ...] = _parameter(
         POINT_SOURCES, "points.sources", "topics with points that are listened to; all that come are merged",
         UNCONFIGURED, choices=POINT_SOURCES,
@@ -108,6 +113,10 @@ class DepthNodeConfig:
     time_field: str = _parameter(
         "", "lidar.time_field", "field of a cloud with the time of each point; empty: t, time, timestamp or "
         "offset_time; none: all at once", UNCONFIGURED,
+    )
+    min_range_m: float = _parameter(
+        MIN_RANGE_M, "lidar.min_range_m", "points nearer to their sensor are no measurements: rays without a return, "
+        "the robot's own body", UNCONFIGURED, (0.0, 100.0),
     )
     lidar_offset_s: float = _parameter(
         0.0, "lidar.time_offset_s", "is added to the stamps of points, scan, range and sparse_depth, whose clock may "
@@ -217,10 +226,15 @@ class DepthNodeConfig:
             FORCED[self.mode],
         )
 
-    def intake_policy(self) -> IntakePolicy:
+    def intake_policy(self, image_topic: str) -> IntakePolicy:
         """What the messages do not say of themselves."""
         return IntakePolicy(
-            rectified=self.rectified, time_field=self.time_field or None, lidar_offset_s=self.lidar_offset_s
+            rectified=self.rectified,
+            time_field=self.time_field or None,
+            lidar_offset_s=self.lidar_offset_s,
+            min_range_m=self.min_range_m,
+            image_bits=self.image_bits,
+            image_topic=image_topic,
         )
 
     def memory_policy(self) -> MemoryPolicy | None:

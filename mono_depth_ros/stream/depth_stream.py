@@ -12,6 +12,7 @@ from mono_depth_ros.inference.pipeline import DepthPipeline, Engine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics
 from mono_depth_ros.intake.sensor_intake import IMAGE, SensorIntake
+from mono_depth_ros.messages.image_bits import ImageBits
 from mono_depth_ros.messages.images import decode_any_image
 from mono_depth_ros.messages.outputs import ImageCounts, QosCounts, StatusFacts
 from mono_depth_ros.perception.result import DepthResult
@@ -102,6 +103,7 @@ class DepthStream:
         decode: pixels of an image message, uint8 [H, W, 3] RGB.
         report: is told (source, problem) of what cannot be used, each time.
         followers: streams of other cameras, which get this one's points too.
+        image_topic: of the images, whose name may say that they are rectified.
 
     Attributes:
         config: may be replaced at any time; an image sees one or the other, never a mixture.
@@ -115,16 +117,19 @@ class DepthStream:
         config: DepthNodeConfig,
         extrinsics: CameraExtrinsics,
         pose: PoseEstimator | None = None,
-        decode: Callable[[Any], RgbImage] = decode_any_image,
+        decode: Callable[[Any, ImageBits], RgbImage] = decode_any_image,
         report: Callable[[str, str], object] = _unheard,
         followers: Sequence["DepthStream"] = (),
+        image_topic: str = "",
     ) -> None:
         self.engine = engine
         self.config = config
         self.images = ImageHealth()
         self.buffer = SnapshotBuffer(BufferPolicy(memory=config.memory_policy()))
         intakes: list[SensorIntake] = [stream.intake for stream in followers]
-        self.intake: SensorIntake = SensorIntake(self.buffer, extrinsics, config.intake_policy(), decode, intakes)
+        self.intake: SensorIntake = SensorIntake(
+            self.buffer, extrinsics, config.intake_policy(image_topic), decode, intakes
+        )
         self.pipeline = DepthPipeline(
             engine, config.dial_policy(), config.completion_policy(), config.scale_policy(), pose
         )

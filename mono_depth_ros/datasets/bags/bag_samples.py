@@ -21,7 +21,7 @@ from mono_depth_ros.datasets.bags.truth import (
 )
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, FrameError
-from mono_depth_ros.geometry.rigid import RigidTransform
+from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
 from mono_depth_ros.intake.sensor_intake import CameraImage
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import NoSnapshot
@@ -62,6 +62,8 @@ class BagSamples:
         query: which samples.
 
     Attributes:
+        path, query: as given.
+        topics: of the camera.
         left_out: what could not be used in the latest pass, and why -> how many.
 
     Raises:
@@ -69,8 +71,8 @@ class BagSamples:
     """
 
     def __init__(self, path: Path, query: BagQuery) -> None:
-        self._path = path
-        self._query = query
+        self.path = path
+        self.query = query
         with Rosbag2Reader(path) as bag:
             self.topics = choose_topics(bag.types, query.names)
             images = bag.counts[self.topics.image]
@@ -81,11 +83,20 @@ class BagSamples:
     def __length_hint__(self) -> int:
         return self._most
 
+    def node_parameters(self) -> dict[str, Any]:
+        """The parameters that make the node read the bag as this query does."""
+        options = self.query.options
+        values: dict[str, Any] = {"rectified": self.topics.rectified, "lidar.time_field": options.time_field or ""}
+        for name, T_a_b in (("T_camera_lidar", options.T_camera_lidar), ("T_base_camera", options.T_base_camera)):
+            if T_a_b is not None:
+                values[f"extrinsics.{name}"] = [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
+        return values
+
     def __iter__(self) -> Iterator[DepthSample]:
-        query = self._query
+        query = self.query
         stop = None if query.limit is None else query.skip + query.limit
         self.left_out = Counter()
-        with Rosbag2Reader(self._path) as bag:
+        with Rosbag2Reader(self.path) as bag:
             samples = read_samples(bag, self.topics, query.truth, query.options, query.partial, self.left_out)
             yield from islice(samples, query.skip, stop)
 

@@ -66,7 +66,7 @@ class BagOptions:
         """An intake for a drive of these topics."""
         points = _place(self.T_camera_lidar, tree)
         extrinsics = CameraExtrinsics({POINTS: points}, _place(self.T_base_camera, tree), recheck_s=_ALWAYS)
-        policy = IntakePolicy(topics.rectified, self.rectify, self.time_field)
+        policy = IntakePolicy(topics.rectified, self.rectify, self.time_field, image_topic=topics.image)
         return SensorIntake(buffer, extrinsics, policy)
 
 

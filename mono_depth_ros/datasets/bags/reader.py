@@ -130,16 +130,6 @@ class Rosbag2Reader:
             raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
         return self._recorded(topics)
 
-    def messages_as_recorded(self, topics: Collection[str]) -> Iterator[BagMessage]:
-        """The messages of some topics in the order of recording (`log_stamp_ns`), as a node would have received them.
-
-        Raises:
-            DataError: a topic is not in the bag, or the bag is broken.
-        """
-        if missing := [topic for topic in topics if topic not in self.types]:
-            raise DataError(f"bag {self.path}: expected topics {missing}, got none; {describe_topics(self.types)}")
-        return self._recorded(topics)
-
     def messages(
         self, topics: Collection[str], reorder_s: float = 1.0, last_topic: str | None = None
     ) -> Iterator[BagMessage]:
