@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples in docstrings run: one test per module, and no example is passed over.
 
-pytest's own ``--doctest-modules`` would import the files of the source tree, which hides an installed package that holds the
+pytest's own ``--doctest-modules`` would import the files of the source tree, and hide an installed package with its
 messages; here each module is imported by its name, as users do.
 """
 

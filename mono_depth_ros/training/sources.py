@@ -62,7 +62,7 @@ def _kinds(rendered: SyntheticConfig) -> str:
 
 
 def rendered_cache_source(config: TrainConfig, data_root: Path) -> Source:
-    """The rendered images of a recipe; see `datasets.rendered.rendered_cache.prepare`. Raises DataError when not rendered."""
+    """The rendered images of a recipe; see `rendered_cache.prepare`. Raises DataError when not rendered."""
     folder = cache_folder(config.rendered, data_root)
     images = SyntheticDataset(config.rendered, folder, "train")
     return rendered_source(config, images, SyntheticDataset(config.rendered, folder, "val"))

@@ -15,7 +15,6 @@ from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, NETWORK_ALONE
 from mono_depth_ros.inference.pipeline import FitToNetwork
 
-
 MS_PER_LOOK = 250
 
 
