@@ -4,7 +4,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -23,6 +22,7 @@ from mono_depth_ros.evaluation.method_depths import (
     PREDICTION_MEDIAN_SCALED,
 )
 from mono_depth_ros.evaluation.metrics import DepthMetrics
+from mono_depth_ros.whole_file import write_whole
 
 _COLUMNS = 4
 _PANELS = (("abs_rel", "AbsRel"), ("rmse", "RMSE [m]"))
@@ -59,9 +59,7 @@ def write_dropout_curve(
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            beside = out_dir / f"{name}.partial"
-            beside.write_bytes(content)
-            os.replace(beside, out_dir / name)
+            write_whole(out_dir / name, content)
     except OSError as error:
         raise ConfigError(f"--out {out_dir}: expected a folder to write to, got {error}") from error
     json_path, csv_path, png_path = (out_dir / name for name in contents)
