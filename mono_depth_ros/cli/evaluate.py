@@ -17,9 +17,9 @@ from mono_depth_ros.errors import ConfigError
 if TYPE_CHECKING:
     from mono_depth_ros.datasets.sample import DepthSample
     from mono_depth_ros.evaluation.evaluate import ImageDepths
+    from mono_depth_ros.evaluation.evaluation_result import Evaluation, StepScore
     from mono_depth_ros.evaluation.protocols import Protocol
     from mono_depth_ros.evaluation.results_folder import ResultsFolder
-    from mono_depth_ros.evaluation.scores import Evaluation, StepScore
     from mono_depth_ros.inference.engine import OnnxEngine
 
 # What to say in place of a model to score the baselines only.

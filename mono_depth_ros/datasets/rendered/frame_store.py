@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.synthetic.robot import CameraView, DriveFrame, RobotSensors
-from mono_depth_ros.synthetic.sensors.lidar import LidarScan
+from mono_depth_ros.synthetic.sensors.lidar import SyntheticScan
 from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScan, ZoneScan
 from mono_depth_ros.whole_file import whole_file, write_whole
 
@@ -129,7 +129,7 @@ def _frame(arrays: Arrays, robot: RobotSensors) -> DriveFrame:
     if robot.lidar is not None:
         names = ("points", "points_time", "points_ring", "points_intensity")
         points, time_s, ring, intensity = (arrays[name] for name in names)
-        lidar = LidarScan(points, time_s, ring, intensity, robot.lidar[1].T_base_sensor())
+        lidar = SyntheticScan(points, time_s, ring, intensity, robot.lidar[1].T_base_sensor())
     if robot.scanner is not None:
         planar = PlanarScan(
             robot.scanner[0],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.dropout.curve import CurvePoint, DropoutCurve, Finding
+from mono_depth_ros.evaluation.dropout.curve import CurveFinding, CurvePoint, DropoutCurve
 from mono_depth_ros.evaluation.dropout.fading_sweeps import BEAMS, POINTS, Sweep
 from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
@@ -37,7 +37,7 @@ _LINES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_dropout_curve(
-    out_dir: Path, curve: DropoutCurve, findings: Sequence[Finding], protocol: Mapping[str, Any]
+    out_dir: Path, curve: DropoutCurve, findings: Sequence[CurveFinding], protocol: Mapping[str, Any]
 ) -> tuple[Path, Path, Path]:
     """Writes dropout_curve.json, dropout_curve.csv and dropout_curve.png.
 
@@ -66,7 +66,7 @@ def write_dropout_curve(
     return json_path, csv_path, png_path
 
 
-def _json(curve: DropoutCurve, findings: Sequence[Finding], protocol: Mapping[str, Any]) -> bytes:
+def _json(curve: DropoutCurve, findings: Sequence[CurveFinding], protocol: Mapping[str, Any]) -> bytes:
     content = {
         "protocol": dict(protocol),
         "images": curve.images,
@@ -97,7 +97,7 @@ def _csv(curve: DropoutCurve) -> bytes:
     return text.getvalue().encode()
 
 
-def _draw(curve: DropoutCurve, findings: Sequence[Finding], title: str) -> bytes:
+def _draw(curve: DropoutCurve, findings: Sequence[CurveFinding], title: str) -> bytes:
     """A panel per sweep and metric: AbsRel above, RMSE below."""
     from matplotlib.figure import Figure
 
