@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.training.curves import read_history
+from mono_depth_ros.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]
 LEARNED = 30  # images of the drive, from its beginning
@@ -98,9 +99,8 @@ def draw(history: Sequence[dict[str, Any]], path: Path) -> None:
     axes[2].plot(steps, [line["scores"]["ratio"] for line in history])
     axes[2].axhline(1.0, color="0.6", linewidth=0.8)
     axes[2].set(xlabel="step", ylabel="median of prediction / truth")
-    beside = path.with_suffix(".partial.png")
-    figure.savefig(beside, dpi=110)
-    os.replace(beside, path)
+    with whole_file(path) as beside:
+        figure.savefig(beside, dpi=110)
 
 
 def main() -> int:

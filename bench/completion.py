@@ -24,8 +24,8 @@ import numpy as np
 from mono_depth_ros.datasets.open_dataset import open_dataset
 from mono_depth_ros.errors import DataError, MonoDepthError
 from mono_depth_ros.evaluation.method_depths import NetworkDepths, run_network
+from mono_depth_ros.evaluation.protocol_steps import resampled, score_depth
 from mono_depth_ros.evaluation.protocols import Protocol, named_protocol
-from mono_depth_ros.evaluation.scoring import resampled, score_depth
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY, AnchorPolicy

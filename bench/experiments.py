@@ -33,6 +33,7 @@ import numpy as np
 
 from mono_depth_ros.errors import ConfigError, MonoDepthError
 from mono_depth_ros.training.checkpoint import load_checkpoint
+from mono_depth_ros.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = "config/train/street.yaml"
@@ -140,7 +141,7 @@ def run_row(row: Row, seed: int, args: argparse.Namespace) -> Result:
     settings_file = out / "overrides.json"
     if (out / "last.ckpt").exists() and json.loads(settings_file.read_text(encoding="utf-8")) != wanted:
         raise ConfigError(f"{out}: holds a run with other settings ({settings_file.name}); choose another --out")
-    _write_whole(settings_file, wanted)
+    write_whole(settings_file, json.dumps(wanted, indent=1))
     if result_file.exists():
         result: Result = json.loads(result_file.read_text(encoding="utf-8"))
     else:
@@ -152,7 +153,7 @@ def run_row(row: Row, seed: int, args: argparse.Namespace) -> Result:
             "name": row.name, "seed": seed, "overrides": list(row.overrides), **_cost(out),
             "commands": [_shown(train), _shown(export)], "scores": {},
         }  # fmt: skip
-        _write_whole(result_file, result)
+        write_whole(result_file, json.dumps(result, indent=1))
     for trial in trials(args.recorded, args.out / "cache"):
         if trial.name not in result["scores"]:
             folder = out / trial.name
@@ -160,7 +161,7 @@ def run_row(row: Row, seed: int, args: argparse.Namespace) -> Result:
             _command(command, log)
             result["commands"].append(_shown(command))
             result["scores"][trial.name] = json.loads((folder / "results.json").read_text(encoding="utf-8"))["scores"]
-            _write_whole(result_file, result)
+            write_whole(result_file, json.dumps(result, indent=1))
     return result
 
 
@@ -185,12 +186,6 @@ def _command(arguments: Sequence[str], log: Path) -> None:
 
 def _shown(arguments: Sequence[str]) -> str:
     return shlex.join(["mono-depth", *arguments])
-
-
-def _write_whole(path: Path, content: Any) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(partial, path)
 
 
 @dataclass(frozen=True)
@@ -297,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = sorted(args.out.glob("*/result.json"))
     results = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     args.out.mkdir(parents=True, exist_ok=True)
-    _write_whole(args.out / "results.json", results)
+    write_whole(args.out / "results.json", json.dumps(results, indent=1))
     text = table(results)
     (args.out / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)

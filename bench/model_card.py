@@ -34,6 +34,7 @@ from model_card_tables import TABLES
 from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
 from mono_depth_ros.errors import ConfigError, MonoDepthError
 from mono_depth_ros.inference.contract import load_contract
+from mono_depth_ros.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seeds of drives that no recipe renders: training draws its worlds from seeds of its own.
@@ -117,7 +118,7 @@ def measured(name: str, model: Path, out: Path, recorded: Path, limit: int | Non
             code = subprocess.run(command, cwd=at, env=environment, stdout=told, stderr=told, check=False).returncode
         if code != 0:
             raise ConfigError(f"{name}: expected mono-depth to end well, got exit code {code}; see {told.name}")
-        _write(done, json.dumps(key).encode())
+        write_whole(done, json.dumps(key))
     if run.command == "evaluate":
         return json.loads((folder / "results.json").read_text(encoding="utf-8"))
     with (folder / "dropout_curve.csv").open(encoding="utf-8", newline="") as file:
@@ -138,13 +139,6 @@ def with_table(text: str, name: str, table: str) -> str:
             f"table {name}: expected {begin.strip()} and {end.strip()} around its place, got neither or one"
         )
     return before + begin + table + end + after
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(content)
-    os.replace(beside, path)
 
 
 def arguments() -> argparse.Namespace:
@@ -177,7 +171,7 @@ def main() -> int:
             print(f"\n{name} ({table.shown_in}):\n\n{made}", flush=True)
             if options.write:
                 shown = ROOT / table.shown_in
-                _write(shown, with_table(shown.read_text(encoding="utf-8"), name, made).encode())
+                write_whole(shown, with_table(shown.read_text(encoding="utf-8"), name, made))
                 for (run, file), place in FILES.items():
                     if run in table.runs:
                         shutil.copyfile(out / run / file, ROOT / place)

@@ -21,7 +21,6 @@ another street.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -40,6 +39,7 @@ from mono_depth_ros.training.curves import read_history
 from mono_depth_ros.training.model import TrainedModel
 from mono_depth_ros.training.recipe_file import read_recipe
 from mono_depth_ros.training.sources import drive_clips, drive_source
+from mono_depth_ros.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = "?gt_points=/truth/depth"
@@ -135,9 +135,7 @@ def train(run: Run, seed: int, bags: Sequence[Path], args: argparse.Namespace) -
         "command": "mono-depth " + " ".join(command),
         **outcome(out, config, args.out / "cache"),
     }
-    partial = result_file.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    os.replace(partial, result_file)
+    write_whole(result_file, json.dumps(result, indent=1))
     return result
 
 

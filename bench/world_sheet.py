@@ -10,7 +10,6 @@ doors and to 12 m inside; black is sky.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,7 @@ from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.synthetic.render.labels import Label
 from mono_depth_ros.synthetic.robot import LIDAR, CameraView, DriveFrame
+from mono_depth_ros.whole_file import whole_file
 
 Image = npt.NDArray[np.uint8]
 
@@ -127,10 +127,9 @@ def main() -> None:
     arguments = parser.parse_args()
     picture = sheet(tuple(arguments.worlds), arguments.width, arguments.height)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if arguments.out.suffix in (".jpg", ".jpeg") else []
-    partial = arguments.out.with_name(f".{os.getpid()}.partial{arguments.out.suffix}")
-    if not cv2.imwrite(str(partial), picture[..., ::-1], quality):
-        parser.error(f"{arguments.out}: cannot be written; is it a .jpg or .png in a folder that exists?")
-    os.replace(partial, arguments.out)
+    with whole_file(arguments.out) as beside:
+        if not cv2.imwrite(str(beside), picture[..., ::-1], quality):
+            parser.error(f"{arguments.out}: cannot be written; is it a .jpg or .png in a folder that exists?")
     print(f"{arguments.out}: {picture.shape[1]}x{picture.shape[0]} pixels, {arguments.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -2,13 +2,13 @@
 """`mono-depth contract new`: model.json for a depth network of others, so that it runs under the dial."""
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.whole_file import whole_file
 
 if TYPE_CHECKING:
     from mono_depth_ros.inference.engine import GraphSignature
@@ -177,6 +177,5 @@ def _copy(source: Path, target: Path) -> None:
     """Whole or not at all; nothing where both are one file."""
     if target.exists() and source.samefile(target):
         return
-    beside = target.with_suffix(".onnx.partial")
-    shutil.copyfile(source, beside)
-    os.replace(beside, target)
+    with whole_file(target) as beside:
+        shutil.copyfile(source, beside)

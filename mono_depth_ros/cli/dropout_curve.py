@@ -16,7 +16,7 @@ from mono_depth_ros.cli.data_url import data_path, is_url
 from mono_depth_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mono_depth_ros.evaluation.dropout.curve import CurvePoint, DropoutCurve, Finding
+    from mono_depth_ros.evaluation.dropout.curve import CurveFinding, CurvePoint, DropoutCurve
     from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingPlan
     from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines
     from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
@@ -315,7 +315,7 @@ def _cell(point: "CurvePoint", method: str) -> str:
     return "-" if metrics is None else f"{metrics.abs_rel:.3f} / {metrics.rmse:.2f}"
 
 
-def _print_findings(findings: "list[Finding]") -> None:
+def _print_findings(findings: "list[CurveFinding]") -> None:
     if not findings:
         print("completion helps at every value")
         return

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mono_depth_ros.datasets.bags.bag_samples import BagSamples
     from mono_depth_ros.datasets.sample import DepthSample
     from mono_depth_ros.evaluation.evaluate import ImageDepths
+    from mono_depth_ros.evaluation.evaluation_result import Evaluation, StepScore
     from mono_depth_ros.evaluation.protocols import Protocol
     from mono_depth_ros.evaluation.results_folder import ResultsFolder
-    from mono_depth_ros.evaluation.scores import Evaluation, StepScore
     from mono_depth_ros.inference.engine import OnnxEngine
     from mono_depth_ros.stream.config import DepthNodeConfig
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from mono_depth_ros.evaluation.evaluate import ImageDepths
 from mono_depth_ros.evaluation.method_depths import CLASSICAL, COMPLETION, NEAREST, PREDICTION
+from mono_depth_ros.evaluation.protocol_steps import Mask
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import SCORED
-from mono_depth_ros.evaluation.scoring import Mask
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import sparse_to_dense
 

@@ -2,7 +2,6 @@
 """The picture and the page of a demonstration drive: what came in, what came out, how right it was."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
 from mono_depth_ros.perception.dial import Mode
 from mono_depth_ros.perception.snapshot import RgbImage
+from mono_depth_ros.whole_file import write_whole
 
 MAX_SHOWN_DEPTH_M = 60.0
 MODE_COLOURS = {Mode.COMPLETION: "#1b7837", Mode.PREDICTION: "#d95f02", Mode.NONE: "#999999"}
@@ -127,14 +127,7 @@ def write_report(
     out_dir.mkdir(parents=True, exist_ok=True)
     png = _draw(frames, pictures)
     page = _page(summary, frames, png)
-    return _write_whole(out_dir / "report.html", page.encode()), _write_whole(out_dir / "report.png", png)
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-    return path
+    return write_whole(out_dir / "report.html", page), write_whole(out_dir / "report.png", png)
 
 
 def _draw(frames: Sequence[DemoFrame], pictures: Sequence[DemoPicture]) -> bytes:

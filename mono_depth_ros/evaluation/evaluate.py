@@ -12,13 +12,13 @@ import numpy.typing as npt
 from mono_depth_ros.datasets.prefetch import prefetched
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, StepScore
 from mono_depth_ros.evaluation.method_depths import PUBLISHED, NetworkDepths, method_depths, prepared, run_network
 from mono_depth_ros.evaluation.metrics import depth_metrics
+from mono_depth_ros.evaluation.protocol_steps import Mask, median_factor, scaled_and_clipped, scored_pixels
 from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
 from mono_depth_ros.evaluation.sample_stream import time_steps
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_counts, slices_of
-from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, StepScore
-from mono_depth_ros.evaluation.scoring import Mask, median_factor, scaled_and_clipped, scored_pixels
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.pipeline import Engine

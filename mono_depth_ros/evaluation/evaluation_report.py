@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.evaluation import html_page
+from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, MethodScore
 from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
@@ -21,7 +22,6 @@ from mono_depth_ros.evaluation.method_depths import (
 from mono_depth_ros.evaluation.results_files import METRICS, breakdown, shown
 from mono_depth_ros.evaluation.results_folder import FRAMES, picture_name
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_edges
-from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, MethodScore
 
 WORST = 10
 HEADINGS = {

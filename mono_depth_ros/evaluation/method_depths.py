@@ -11,14 +11,14 @@ from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.datasets.sparse_patterns import SparsePattern, apply_pattern
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.baselines import classical_depth, nearest_point_depth
-from mono_depth_ros.evaluation.protocols import Fit, Grid, Preparation, Protocol
-from mono_depth_ros.evaluation.scoring import (
+from mono_depth_ros.evaluation.protocol_steps import (
     bottom_centre_window,
     flip_averaged,
     placed_bottom_centre,
     resampled,
     resized_to,
 )
+from mono_depth_ros.evaluation.protocols import Fit, Grid, Preparation, Protocol
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.completion import through_points

@@ -2,7 +2,7 @@
 """Named evaluation protocols: everything besides the model and the data that decides a number.
 
 The order is the same for all of them: bring the prediction to the truth's grid, choose the pixels (limits of truth,
-crop, input pixels), scale, clip, take the metrics, average over images. `scoring.py` does it.
+crop, input pixels), scale, clip, take the metrics, average over images. `protocol_steps.py` does it.
 
 Where the conventions come from: Eigen et al. 2014 and Garg et al. 2016 (KITTI), the evaluations of PackNet-SfM and
 Monodepth2 (grids, limits, flip average), the KITTI depth completion benchmark (units), Ma and Karaman 2018 (completion

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, MethodScore
 from mono_depth_ros.evaluation.method_depths import METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import ALL_TRUTH, LABEL, OFF_INPUT, RANGE, SCORED
-from mono_depth_ros.evaluation.scores import Evaluation, ImageScore, MethodScore
 
 METRICS = tuple(field.name for field in dataclasses.fields(DepthMetrics))
 UNITS = {"sq_rel": "m", "rmse": "m", "mae": "m", "irmse": "1/km", "imae": "1/km"}

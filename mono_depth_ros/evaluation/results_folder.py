@@ -15,7 +15,7 @@ from typing import Any
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines, begins_with
-from mono_depth_ros.evaluation.scores import ImageScore, StepScore, step_score_from_dict
+from mono_depth_ros.evaluation.evaluation_result import ImageScore, StepScore, step_score_from_dict
 
 RESULTS_JSON, RESULTS_CSV, REPORT_HTML, FRAMES = "results.json", "results.csv", "report.html", "frames"
 _OURS = {RESULTS_JSON, RESULTS_CSV, REPORT_HTML, FRAMES}

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth_ros.evaluation.protocol_steps import Mask
 from mono_depth_ros.evaluation.protocols import Protocol
-from mono_depth_ros.evaluation.scoring import Mask
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 

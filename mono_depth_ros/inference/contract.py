@@ -5,12 +5,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.errors import ModelContractError
+from mono_depth_ros.whole_file import write_whole
 
 SCHEMA_VERSION = 1
 MODEL_FILE = "model.onnx"
@@ -176,13 +176,10 @@ def field_problems(contract_type: type, fields: dict[str, Any]) -> list[str]:
 
 def save_contract(contract: ModelContract, model_dir: Path) -> None:
     """Writes ``model_dir/model.json`` whole or not at all."""
-    path = model_dir / CONTRACT_FILE
-    beside = path.with_suffix(".json.partial")
     fields = dataclasses.asdict(contract)
     if contract.image is None:
         del fields["image"]
-    beside.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(model_dir / CONTRACT_FILE, json.dumps(fields, indent=2) + "\n")
 
 
 def sha256_hex(content: bytes) -> str:

@@ -7,7 +7,6 @@ of odometry's distance to its own is the factor that makes that depth network's 
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.inference.contract import CONTRACT_FILE, MAX_SIDE_PX, MODEL_FILE, field_problems, read_json_object
 from mono_depth_ros.inference.engine import OnnxEngine, open_session, read_checked
 from mono_depth_ros.perception.snapshot import RgbImage
+from mono_depth_ros.whole_file import write_whole
 
 POSE = "pose"
 VECTOR_OUTPUT, MATRIX_OUTPUT = "pose", "T_previous_current"
@@ -98,10 +98,7 @@ def load_pose_contract(model_dir: Path) -> PoseContract:
 
 def save_pose_contract(contract: PoseContract, model_dir: Path) -> None:
     """Writes ``model_dir/model.json`` whole or not at all."""
-    path = model_dir / CONTRACT_FILE
-    beside = path.with_suffix(".json.partial")
-    beside.write_text(json.dumps(dataclasses.asdict(contract), indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(model_dir / CONTRACT_FILE, json.dumps(dataclasses.asdict(contract), indent=2) + "\n")
 
 
 class PoseEstimator(Protocol):

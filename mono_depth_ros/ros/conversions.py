@@ -34,7 +34,7 @@ def filled_array(values: npt.NDArray[Any]) -> "array.array[Any]":
 MESSAGES = OutputMessages(_class_of, filled_array)
 
 
-def message_image(message: Image | CompressedImage, bits: ImageBits) -> RgbImage:
+def message_image(message: Image | CompressedImage, bits: ImageBits | None = None) -> RgbImage:
     """The pixels of an image message, uint8 [H, W, 3] RGB; encodings that depth seldom meets go through cv_bridge.
 
     Raises:

@@ -6,13 +6,13 @@ source tree it runs in; with `--check` it writes nothing and fails if they diffe
 """
 
 import dataclasses
-import os
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.stream.config import ANY_TIME, AT_START, FIELDS, UNCONFIGURED
+from mono_depth_ros.whole_file import write_whole
 
 COMMAND = "python -m mono_depth_ros.ros.parameter_docs"
 BEGIN, END = f"<!-- parameters: written by {COMMAND} -->", "<!-- parameters: end -->"
@@ -99,9 +99,7 @@ def outdated(root: Path, write: bool) -> list[Path]:
         differing.append(page)
     for path in differing if write else ():
         if path in wanted:
-            beside = path.with_suffix(".partial")
-            beside.write_text(wanted[path], encoding="utf-8")
-            os.replace(beside, path)
+            write_whole(path, wanted[path])
     return differing
 
 

@@ -18,7 +18,7 @@ from mono_depth_ros.synthetic.render.exposure import AutoExposure
 from mono_depth_ros.synthetic.render.rendering import render
 from mono_depth_ros.synthetic.render.world import Float32, Float64
 from mono_depth_ros.synthetic.sensors.camera_rig import CameraMount, check_rig
-from mono_depth_ros.synthetic.sensors.lidar import LidarModel, LidarScan, scan
+from mono_depth_ros.synthetic.sensors.lidar import LidarModel, SyntheticScan, scan
 from mono_depth_ros.synthetic.sensors.random_camera import random_photometry
 from mono_depth_ros.synthetic.sensors.range_sensors import (
     PlanarScan,
@@ -76,7 +76,7 @@ class DriveFrame:
     T_odom_base: Float64
     speed_mps: float
     yaw_rate_radps: float
-    lidar: LidarScan | None
+    lidar: SyntheticScan | None
     planar: PlanarScan | None
     tof: ZoneScan | None
     range_finder: ZoneScan | None
@@ -212,7 +212,7 @@ class SyntheticDrive:
             truth_labels=view.labels,
         )
 
-    def _lidar(self, index: int, time_s: float) -> LidarScan | None:
+    def _lidar(self, index: int, time_s: float) -> SyntheticScan | None:
         if self.sensors.lidar is None:
             return None
         model, mount = self.sensors.lidar

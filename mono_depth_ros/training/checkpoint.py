@@ -6,7 +6,6 @@ with torch's weights-only unpickler, so a checkpoint from a stranger cannot run 
 """
 
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 from mono_depth_ros.placeholder import placeholder
+from mono_depth_ros.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -144,16 +144,12 @@ def save_checkpoint(
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
+    with whole_file(path) as beside:
+        with beside.open("wb") as stream:
             torch.save(contents, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        load_checkpoint(partial)  # never leave a file behind that cannot be read again
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+        load_checkpoint(beside)  # never leave a file behind that cannot be read again
 
 
 def _pose_config(pose: PoseNet | TwoStreamPoseNet) -> dict[str, Any]:

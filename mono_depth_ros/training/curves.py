@@ -2,7 +2,6 @@
 """What a run leaves to be looked at: TensorBoard curves and pictures, and the same numbers as lines of JSON."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from mono_depth_ros.training.batches import Batch
 from mono_depth_ros.training.model import Outputs
 from mono_depth_ros.training.validation import DriveScores, Scores
+from mono_depth_ros.whole_file import write_whole
 
 HISTORY = "history.jsonl"
 
@@ -53,9 +53,7 @@ class Curves:
         """Open, and forget what was written after `step`: a resumed run writes it again."""
         self._path = out / HISTORY
         kept = [line for line in read_history(out) if line["step"] <= step] if step else []
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, self._path)
+        write_whole(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
         self._board: Any = None
         try:

@@ -65,7 +65,7 @@ class ExportReport:
     parity: tuple[ParityCase, ...]
 
 
-class DialGraph(nn.Module):
+class ExportGraph(nn.Module):
     """The network as the robot calls it: bytes in, metres out, all arithmetic inside."""
 
     def __init__(self, network: PackNetSan) -> None:
@@ -120,7 +120,7 @@ def export_model(
         raise ConfigError(f"size: expected multiples of {step}, got height {height}, width {width}")
     if weights == "fp16":
         round_weights_to_half(network)
-    content = build_onnx(DialGraph(with_two_step_norms(with_joined_packings(network))).eval(), height, width)
+    content = build_onnx(ExportGraph(with_two_step_norms(with_joined_packings(network))).eval(), height, width)
     if weights == "fp16":
         content = store_weights_as_half(content)
 
@@ -138,7 +138,7 @@ def export_model(
     return ExportReport(contract, len(content), parity)
 
 
-def build_onnx(graph: DialGraph, height: int, width: int) -> bytes:
+def build_onnx(graph: ExportGraph, height: int, width: int) -> bytes:
     """Serialized ONNX graph with dynamic batch size and number of points."""
     rgb, points_bvu, points_depth_m = example_input(np.random.default_rng(0), (2, height, width), 50)
     stream = io.BytesIO()
@@ -328,7 +328,7 @@ def compare_with_torch(network: PackNetSan, engine: OnnxEngine) -> tuple[ParityC
     Torch computes in float64: in float32 it may itself be off by more than the limit (with local contrast as input by
     1.3 of it once, where ONNX Runtime was off by 0.4).
     """
-    graph = DialGraph(copy.deepcopy(network).double()).eval()
+    graph = ExportGraph(copy.deepcopy(network).double()).eval()
     rng = np.random.default_rng(1)
     contract = engine.contract
     one = (1, contract.height_px, contract.width_px)

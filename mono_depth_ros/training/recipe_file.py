@@ -2,7 +2,6 @@
 """Recipes as files: YAML over frozen dataclasses, overrides over YAML, and all mistakes reported at once."""
 
 import dataclasses
-import os
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import yaml
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.schedule import Schedule, constant
+from mono_depth_ros.whole_file import write_whole
 
 T = TypeVar("T")
 
@@ -47,9 +47,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def write_recipe(config: TrainConfig, path: Path) -> None:
     """Every field of a recipe, defaults and overrides in it, whole or not at all; `read_recipe` gives it back."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(yaml.safe_dump(_plain(config), sort_keys=False), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, yaml.safe_dump(_plain(config), sort_keys=False))
 
 
 def changed_fields(before: TrainConfig, after: TrainConfig) -> list[str]:

@@ -10,11 +10,11 @@ import pytest
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.evaluate import evaluate
+from mono_depth_ros.evaluation.evaluation_result import image_score_from_dict
 from mono_depth_ros.evaluation.method_depths import prepared, run_network
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.evaluation.protocols import PLAIN, Fit, Resize, Scaling, named_protocol
 from mono_depth_ros.evaluation.sample_stream import by_time, time_steps
-from mono_depth_ros.evaluation.scores import image_score_from_dict
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.contract import ModelContract
 

@@ -24,7 +24,7 @@ def test_the_demo_turns_the_dial_both_ways_and_reports_every_image(tmp_path, dia
     assert facts["first image without LiDAR"] in {"9", "10"}
     assert facts["first image with LiDAR again"] == "12"
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert not list(tmp_path.glob("*.partial"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.png"]
     assert "images sent 15, depth images received 15" in capfd.readouterr().out
 
 

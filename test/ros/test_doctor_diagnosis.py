@@ -17,7 +17,7 @@ from mono_depth_ros.ros.doctor.facts import (
     ModelFacts,
     NodeFacts,
     PublisherFacts,
-    StatusFacts,
+    StatusSummary,
     TopicFacts,
 )
 from mono_depth_ros.ros.doctor.findings import Finding, Severity
@@ -36,7 +36,7 @@ TOPICS = (
     topic(POINTS, "/points", "sensor_msgs/msg/PointCloud2", "lidar"),
     topic(ODOMETRY, "/odom", "nav_msgs/msg/Odometry", "base_link"),
 )
-STATUS = StatusFacts(30, 10.0, "COMPLETION", "points_used", True, 0.03, 30, 0, 0, "CPUExecutionProvider")
+STATUS = StatusSummary(30, 10.0, "COMPLETION", "points_used", True, 0.03, 30, 0, 0, "CPUExecutionProvider")
 HEALTHY = NodeFacts(
     NODE,
     "active",
@@ -225,7 +225,8 @@ def test_the_doctors_page_names_everything_that_he_can_find(repository):
 
     page = (repository / "docs" / "doctor.md").read_text()
     source = "".join(
-        (repository / "mono_depth_ros" / "ros" / f"doctor_{part}.py").read_text() for part in ("diagnosis", "inputs")
+        (repository / "mono_depth_ros" / "ros" / "doctor" / f"{part}.py").read_text()
+        for part in ("diagnosis", "inputs")
     )
     # The name is the second argument of every finding.
     names = re.findall(r'Severity\.\w+(?: if [^\n]+)?,\n\s+f?"([a-z_{}.]+)"', source)

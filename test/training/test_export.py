@@ -27,7 +27,7 @@ from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_wei
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.export import (
     POINT_COUNTS,
-    DialGraph,
+    ExportGraph,
     checkpoint_of_model,
     compare_with_torch,
     example_input,
@@ -62,7 +62,7 @@ def engine(model_dir):
 
 def torch_depth(network, arrays):
     with torch.no_grad():
-        return DialGraph(network)(*(torch.from_numpy(array) for array in arrays)).numpy()
+        return ExportGraph(network)(*(torch.from_numpy(array) for array in arrays)).numpy()
 
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 0), (1, 1), (1, 2), (3, 0), (3, 700), (1, SHAPE[0] * SHAPE[1])])
@@ -242,13 +242,13 @@ def test_the_command_exports_and_prints_the_comparison(network, tmp_path, capsys
 def test_the_comparison_is_with_double_precision(network, engine, model_dir, monkeypatch):
     compared = []
 
-    class Recorded(DialGraph):
+    class Recorded(ExportGraph):
         def forward(self, *arrays):
             depth_m = super().forward(*arrays)
             compared.append(depth_m.dtype)
             return depth_m
 
-    monkeypatch.setattr("mono_depth_ros.training.export.DialGraph", Recorded)
+    monkeypatch.setattr("mono_depth_ros.training.export.ExportGraph", Recorded)
     assert all(case.passed for case in compare_with_torch(network, engine))
     assert set(compared) == {torch.float64}
     arrays = example_input(np.random.default_rng(0), (1, *SHAPE), 40)

@@ -14,7 +14,7 @@ from mono_depth_ros.datasets.bags.topics import COMPRESSED_IMAGE, LASER_SCAN, OD
 from mono_depth_ros.geometry.rigid import quaternion_from_rigid
 from mono_depth_ros.messages.images import ImageFields
 from mono_depth_ros.messages.point_clouds import FLOAT32, XYZ_FIELDS, PointCloudFields, PointFieldSpec
-from mono_depth_ros.synthetic.sensors.lidar import LidarScan
+from mono_depth_ros.synthetic.sensors.lidar import SyntheticScan
 from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScan, ZoneScan
 
 _UINT16 = 4
@@ -37,7 +37,7 @@ SCAN_FIELDS = (
 Float64 = npt.NDArray[np.float64]
 
 
-def scan_cloud(scan: LidarScan) -> PointCloudFields:
+def scan_cloud(scan: SyntheticScan) -> PointCloudFields:
     """A revolution as x, y, z, intensity, ring and time (float32, seconds after the header's stamp)."""
     points = np.zeros(len(scan.points_lidar), _SCAN_POINT)
     points["xyz"], points["intensity"] = scan.points_lidar, scan.intensity

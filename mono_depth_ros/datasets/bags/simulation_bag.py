@@ -38,7 +38,7 @@ from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
 from mono_depth_ros.synthetic.failures import FailurePlan
 from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, CameraView, DriveFrame
 from mono_depth_ros.synthetic.sensors.camera_rig import DEFAULT_CAMERA
-from mono_depth_ros.synthetic.sensors.lidar import LidarScan
+from mono_depth_ros.synthetic.sensors.lidar import SyntheticScan
 from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScan, ZoneScan
 
 POINTS_TOPIC, SCAN_TOPIC, TOF_TOPIC, RANGE_TOPIC = "/lidar/points", "/scan", "/tof/points", "/range"
@@ -228,7 +228,7 @@ class _Recorder:
             return [info, (image_topic(view.name, True), self._make.png(header, view.image_rgb))]
         return [info, (image_topic(view.name), self._bag.messages.image(header, rgb_image_fields(view.image_rgb)))]
 
-    def _damaged_scan(self, scan: LidarScan, time_s: float, source: int) -> LidarScan:
+    def _damaged_scan(self, scan: SyntheticScan, time_s: float, source: int) -> SyntheticScan:
         points = scan.points_lidar
         azimuth = np.arctan2(points[:, 1], points[:, 0])
         kept = ~self._failures.lost_in_sectors(LIDAR, azimuth, time_s, source)
@@ -236,7 +236,7 @@ class _Recorder:
         wrong_m = self._failures.wrong_ranges(LIDAR, range_m, time_s, source)
         changed = wrong_m != range_m  # also where it is NaN
         factor = np.where(changed, wrong_m / np.maximum(range_m, np.float32(1e-6)), np.float32(1.0))
-        return LidarScan(
+        return SyntheticScan(
             points_lidar=(points * factor[:, None])[kept],
             time_s=scan.time_s[kept],
             ring=scan.ring[kept],

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.synthetic.robot import CameraView, DriveFrame, RobotSensors
-from mono_depth_ros.synthetic.sensors.lidar import LidarScan
+from mono_depth_ros.synthetic.sensors.lidar import SyntheticScan
 from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScan, ZoneScan
+from mono_depth_ros.whole_file import whole_file, write_whole
 
 Arrays = dict[str, npt.NDArray[Any]]
 _PLAN_FILE = "plan.txt"
@@ -58,7 +58,7 @@ class FrameStore:
                 shutil.rmtree(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
             if not described.is_file():
-                _write_whole(described, lambda partial: partial.write_text(plan, encoding="utf-8"))
+                write_whole(described, plan)
             return len(self)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"frames {self._folder}: expected a folder to write to, got {error}") from error
@@ -78,7 +78,8 @@ class FrameStore:
             ConfigError: the folder cannot be written.
         """
         try:
-            _write_whole(self._file(index), lambda partial: _save(partial, _arrays(frame)))
+            with whole_file(self._file(index)) as beside:
+                np.savez(beside, **_arrays(frame))  # type: ignore[arg-type]
         except OSError as error:
             raise ConfigError(f"frames {self._folder}: expected a folder to write to, got {error}") from error
 
@@ -88,17 +89,6 @@ class FrameStore:
 
     def _file(self, index: int) -> Path:
         return self._folder / f"{index:06d}.npz"
-
-
-def _write_whole(path: Path, write: Any) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    write(partial)
-    os.replace(partial, path)
-
-
-def _save(path: Path, arrays: Arrays) -> None:
-    with path.open("wb") as file:  # numpy would add a suffix to a name
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _arrays(frame: DriveFrame) -> Arrays:
@@ -139,7 +129,7 @@ def _frame(arrays: Arrays, robot: RobotSensors) -> DriveFrame:
     if robot.lidar is not None:
         names = ("points", "points_time", "points_ring", "points_intensity")
         points, time_s, ring, intensity = (arrays[name] for name in names)
-        lidar = LidarScan(points, time_s, ring, intensity, robot.lidar[1].T_base_sensor())
+        lidar = SyntheticScan(points, time_s, ring, intensity, robot.lidar[1].T_base_sensor())
     if robot.scanner is not None:
         planar = PlanarScan(
             robot.scanner[0],

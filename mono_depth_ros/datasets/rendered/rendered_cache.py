@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
@@ -29,6 +28,7 @@ from mono_depth_ros.synthetic.sensors.random_camera import (
     random_photometry,
 )
 from mono_depth_ros.synthetic.street.scene import random_street
+from mono_depth_ros.whole_file import whole_file
 
 GENERATOR_VERSION = 3  # raise it when the worlds change: old caches are then rendered anew
 _VIEWS_VERSION = 2  # raise it when other views of the same worlds are taken for training
@@ -314,7 +314,5 @@ def _write_shard(config: SyntheticConfig, path: Path, split: int, first_world: i
         record["depth_m"][np.isinf(image.depth_m)] = np.inf
         c = image.camera
         record["intrinsics_px"] = (c.fx_px, c.fy_px, c.cx_px, c.cy_px)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with open(partial, "wb") as stream:
-        np.save(stream, records)
-    os.replace(partial, path)
+    with whole_file(path) as beside:
+        np.save(beside, records)

@@ -24,6 +24,7 @@ from mono_depth_ros.perception.odometry_track import OdometrySample, OdometryTra
 from mono_depth_ros.perception.scan_motion import points_at_stamp
 from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, DriveFrame, SyntheticDrive
 from mono_depth_ros.synthetic.sensors.range_sensors import PlanarScan, ZoneScan
+from mono_depth_ros.whole_file import whole_file
 
 POINT_SENSORS = (LIDAR, SCANNER, TOF, RANGE_FINDER)
 NO_POINTS = "none"
@@ -238,11 +239,9 @@ class SyntheticSamples:
             course = self._plan.course()
             times_s = (np.arange(shape[0]) / steps - 1) / self._plan.rate_hz
             poses = np.stack([course.T_world_base(float(time_s)) for time_s in times_s])
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
             try:
-                with partial.open("wb") as file:
-                    np.save(file, poses)
-                os.replace(partial, path)
+                with whole_file(path) as beside:
+                    np.save(beside, poses)
             except OSError as error:
                 raise ConfigError(f"cache {self.folder}: expected a folder to write to, got {error}") from error
         self._poses = poses

@@ -25,8 +25,8 @@ from mono_depth_ros.evaluation.method_depths import (
     median_scale,
 )
 from mono_depth_ros.evaluation.metrics import DepthMetrics, depth_metrics, mean_metrics
+from mono_depth_ros.evaluation.protocol_steps import resampled, scaled_and_clipped
 from mono_depth_ros.evaluation.protocols import PLAIN, Protocol, changed
-from mono_depth_ros.evaluation.scoring import resampled, scaled_and_clipped
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.completion import through_points
@@ -124,7 +124,7 @@ class DropoutCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CurveFinding:
     """A value at which completion does not help.
 
     Attributes:
@@ -250,7 +250,7 @@ def scoring_protocol(plan: FadingPlan) -> Protocol:
     return changed(PLAIN, {"max_truth_m": plan.max_depth_m, "clip_max_m": plan.max_depth_m})
 
 
-def where_completion_stops_helping(curve: DropoutCurve) -> list[Finding]:
+def where_completion_stops_helping(curve: DropoutCurve) -> list[CurveFinding]:
     """Values at which completion is worse than prediction, or worse than with fewer points by more than 2 %.
 
     Returns:
@@ -268,9 +268,9 @@ def where_completion_stops_helping(curve: DropoutCurve) -> list[Finding]:
     return findings
 
 
-def summaries(findings: Sequence[Finding]) -> list[str]:
+def summaries(findings: Sequence[CurveFinding]) -> list[str]:
     """A sentence for the findings of one sweep, method, metric and reason, in their order."""
-    together: dict[tuple[str, str, str, str], list[Finding]] = {}
+    together: dict[tuple[str, str, str, str], list[CurveFinding]] = {}
     for finding in findings:
         key = (finding.sweep, finding.method, finding.metric, finding.reason)
         together.setdefault(key, []).append(finding)
@@ -285,7 +285,9 @@ def summaries(findings: Sequence[Finding]) -> list[str]:
     return sentences
 
 
-def _findings_at(sweep: Sweep, point: CurvePoint, fewer: CurvePoint | None, method: str, metric: str) -> list[Finding]:
+def _findings_at(
+    sweep: Sweep, point: CurvePoint, fewer: CurvePoint | None, method: str, metric: str
+) -> list[CurveFinding]:
     error = _error(point, method, metric)
     limits = []
     prediction = _error(point, PREDICTION, metric)
@@ -296,7 +298,7 @@ def _findings_at(sweep: Sweep, point: CurvePoint, fewer: CurvePoint | None, meth
         if error > limit * (1.0 + TOLERATED_GROWTH) + _NEGLIGIBLE:
             limits.append((limit, "worse_with_more_points"))
     return [
-        Finding(sweep.name, point.value, method, metric, error, limit, reason, point.dial_completes)
+        CurveFinding(sweep.name, point.value, method, metric, error, limit, reason, point.dial_completes)
         for limit, reason in limits
     ]
 

@@ -4,14 +4,13 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.evaluation.dropout.curve import CurvePoint, DropoutCurve, Finding
+from mono_depth_ros.evaluation.dropout.curve import CurveFinding, CurvePoint, DropoutCurve
 from mono_depth_ros.evaluation.dropout.fading_sweeps import BEAMS, POINTS, Sweep
 from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
@@ -23,6 +22,7 @@ from mono_depth_ros.evaluation.method_depths import (
     PREDICTION_MEDIAN_SCALED,
 )
 from mono_depth_ros.evaluation.metrics import DepthMetrics
+from mono_depth_ros.whole_file import write_whole
 
 _COLUMNS = 4
 _PANELS = (("abs_rel", "AbsRel"), ("rmse", "RMSE [m]"))
@@ -37,7 +37,7 @@ _LINES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_dropout_curve(
-    out_dir: Path, curve: DropoutCurve, findings: Sequence[Finding], protocol: Mapping[str, Any]
+    out_dir: Path, curve: DropoutCurve, findings: Sequence[CurveFinding], protocol: Mapping[str, Any]
 ) -> tuple[Path, Path, Path]:
     """Writes dropout_curve.json, dropout_curve.csv and dropout_curve.png.
 
@@ -59,16 +59,14 @@ def write_dropout_curve(
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            beside = out_dir / f"{name}.partial"
-            beside.write_bytes(content)
-            os.replace(beside, out_dir / name)
+            write_whole(out_dir / name, content)
     except OSError as error:
         raise ConfigError(f"--out {out_dir}: expected a folder to write to, got {error}") from error
     json_path, csv_path, png_path = (out_dir / name for name in contents)
     return json_path, csv_path, png_path
 
 
-def _json(curve: DropoutCurve, findings: Sequence[Finding], protocol: Mapping[str, Any]) -> bytes:
+def _json(curve: DropoutCurve, findings: Sequence[CurveFinding], protocol: Mapping[str, Any]) -> bytes:
     content = {
         "protocol": dict(protocol),
         "images": curve.images,
@@ -99,7 +97,7 @@ def _csv(curve: DropoutCurve) -> bytes:
     return text.getvalue().encode()
 
 
-def _draw(curve: DropoutCurve, findings: Sequence[Finding], title: str) -> bytes:
+def _draw(curve: DropoutCurve, findings: Sequence[CurveFinding], title: str) -> bytes:
     """A panel per sweep and metric: AbsRel above, RMSE below."""
     from matplotlib.figure import Figure
 

@@ -3,10 +3,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from mono_depth_ros.whole_file import write_whole
 
 # To be raised when the same command would give other numbers.
 _VERSION = 1
@@ -32,10 +33,8 @@ class KeptLines:
         first = json.dumps({"version": _VERSION, **key}, sort_keys=True)
         self.done: tuple[dict[str, Any], ...] = _read(path, first)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Written anew, for the last line may be a part of one; beside it, so that nothing is lost on the way.
-        beside = path.with_name(path.name + ".new")
-        beside.write_text("".join(line + "\n" for line in (first, *map(json.dumps, self.done))), encoding="utf-8")
-        os.replace(beside, path)
+        # Written anew, for the last line may be a part of one.
+        write_whole(path, "".join(line + "\n" for line in (first, *map(json.dumps, self.done))))
         self._file = path.open("a", encoding="utf-8")
         self._added = False
 

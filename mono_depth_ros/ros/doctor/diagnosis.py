@@ -11,7 +11,7 @@ from mono_depth_ros.ros.doctor.facts import (
     UNKNOWN,
     GraphFacts,
     NodeFacts,
-    StatusFacts,
+    StatusSummary,
 )
 from mono_depth_ros.ros.doctor.findings import INPUT_REASONS, STATUS_REASONS, Finding, Severity
 from mono_depth_ros.ros.doctor.inputs import input_findings
@@ -137,7 +137,7 @@ def _outcome(node: NodeFacts) -> Iterator[Finding]:
         )
 
 
-def _told(status: StatusFacts) -> Iterator[Finding]:
+def _told(status: StatusSummary) -> Iterator[Finding]:
     name = status.reason.split(":")[0]
     usual = Severity.ERROR if status.mode == "NONE" else Severity.WARNING
     severity, meaning, to_do = STATUS_REASONS.get(name, (usual, "", "search for it in docs/depth_node.md"))
@@ -158,7 +158,7 @@ def _told(status: StatusFacts) -> Iterator[Finding]:
         yield Finding(severity, name, f"{status.mode}: {status.reason}", meaning, to_do)
 
 
-def _input_health(status: StatusFacts) -> Iterator[Finding]:
+def _input_health(status: StatusSummary) -> Iterator[Finding]:
     for health in status.inputs:
         meaning, to_do = INPUT_REASONS.get(health.reason.split(":")[0], ("", ""))
         if not health.used and meaning and health.received:

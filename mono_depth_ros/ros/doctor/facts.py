@@ -66,7 +66,7 @@ class InputHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusFacts:
+class StatusSummary:
     """The node's ~/status messages.
 
     Attributes:
@@ -139,7 +139,7 @@ class NodeFacts:
     parameters: dict[str, object] | None = None
     topics: tuple[TopicFacts, ...] = ()
     listeners: int = 0
-    status: StatusFacts | None = None
+    status: StatusSummary | None = None
     failure: str = ""
     model: ModelFacts | None = None
     camera: PinholeCamera | None = None

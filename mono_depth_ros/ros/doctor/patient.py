@@ -24,7 +24,7 @@ from mono_depth_ros.ros.doctor.facts import (
     InputHealth,
     ModelFacts,
     PublisherFacts,
-    StatusFacts,
+    StatusSummary,
     TopicFacts,
 )
 from mono_depth_ros.share import model_path
@@ -127,13 +127,13 @@ def model_facts(parameters: dict[str, object]) -> ModelFacts | None:
     return ModelFacts(name, contract.width_px, contract.height_px, contract.trained_fx_px, contract.completes)
 
 
-def status_facts(statuses: Sequence[DepthStatus], seconds: float) -> StatusFacts | None:
+def status_facts(statuses: Sequence[DepthStatus], seconds: float) -> StatusSummary | None:
     """What the messages of this time say; None without any."""
     if not statuses:
         return None
     first, newest = statuses[0], statuses[-1]
     made = [status for status in statuses if status.mode != DepthStatus.MODE_NONE]
-    return StatusFacts(
+    return StatusSummary(
         count=len(statuses),
         rate_hz=len(made) / seconds,
         mode=_MODES.get(newest.mode, "COMPLETION"),

@@ -4,17 +4,16 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.rigid import invert_rigid
+from mono_depth_ros.ros.node_thread import NodeThread
 from mono_depth_ros.ros.robot.robot_publisher import DepthListener, RobotPublisher, pose_numbers
 from mono_depth_ros.synthetic.robot import DriveFrame
 
@@ -75,10 +74,7 @@ def drive_with_node(drive: Drive, model_dir: Path, profiles: Path, on_frame: Cal
     rclpy.init()
     robot = rclpy.create_node("synthetic_robot", namespace=_NAMESPACE)
     publisher, listener = RobotPublisher(robot), DepthListener(robot)
-    executor = SingleThreadedExecutor()
-    executor.add_node(robot)
-    spinner = threading.Thread(target=executor.spin, daemon=True)
-    spinner.start()
+    spinner = NodeThread(robot)
     node = subprocess.Popen(_node_command(model_dir, drive.frames[0]))
     try:
         _wait_for_node(node, lambda: publisher.all_heard() and listener.all_heard())
@@ -86,8 +82,7 @@ def drive_with_node(drive: Drive, model_dir: Path, profiles: Path, on_frame: Cal
         listener.wait_for(stamps_ns[-1], _IMAGE_TIMEOUT_S)
     finally:
         _end(node)
-        executor.shutdown()
-        spinner.join(_IMAGE_TIMEOUT_S)
+        spinner.close()
         robot.destroy_node()
         rclpy.try_shutdown()
     return Driven(stamps_ns, sent_s, listener)

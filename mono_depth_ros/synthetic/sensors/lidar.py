@@ -97,7 +97,7 @@ class LidarModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LidarScan:
+class SyntheticScan:
     """One revolution, beam by beam.
 
     Attributes:
@@ -123,7 +123,7 @@ def scan(
     period_s: float,
     rng: np.random.Generator,
     T_base_lidar: Float64,
-) -> LidarScan:
+) -> SyntheticScan:
     """One revolution around `stamp_s`.
 
     The sensor turns counter-clockwise, begins behind itself half a period before the stamp, and faces forward at the
@@ -147,7 +147,7 @@ def scan(
     measured = echoes.range_m[kept] + rng.normal(0.0, lidar.range_sigma_m, int(kept.sum())).astype(np.float32)
     offset_s = np.concatenate([np.full(columns.stop - columns.start, at, np.float32) for columns, at in packets])
     beam = np.arange(len(rays[0]), dtype=np.uint16)[:, None]
-    return LidarScan(
+    return SyntheticScan(
         points_lidar=np.ascontiguousarray((rays[:, kept] * measured).T),
         time_s=np.broadcast_to(offset_s, kept.shape)[kept],
         ring=np.broadcast_to(beam, kept.shape)[kept],

@@ -66,7 +66,7 @@ class PlanarScan:
     Attributes:
         model: the scanner.
         range_m: float32 [rays]; inf where nothing was measured (REP 117).
-        intensity: float32 [rays], 0..255, as `LidarScan`.
+        intensity: float32 [rays], 0..255, as `SyntheticScan`.
         time_step_s: between two rays; the first is measured at the stamp.
         T_base_scanner: float64 [4, 4], the mount as calibration knows it.
     """

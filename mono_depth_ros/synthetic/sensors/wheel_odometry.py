@@ -49,7 +49,7 @@ class OdometryModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OdometryReading:
+class WheelReading:
     """What the robot believes.
 
     Attributes:
@@ -84,7 +84,7 @@ class WheelOdometry:
         self._next_slip_s = self._pause_s()
         self._summed = [np.eye(4)]
 
-    def reading(self, index: int) -> OdometryReading:
+    def reading(self, index: int) -> WheelReading:
         """Reading number `index`, at index / rate_hz seconds."""
         while len(self._summed) <= index:
             self._summed.append(self._summed[-1] @ self._step(len(self._summed)))
@@ -93,7 +93,7 @@ class WheelOdometry:
         jitter = _planar(rng.normal(0.0, model.jitter_m, 2), float(rng.normal(0.0, model.jitter_rad)))
         linear, angular = self._course.velocity(time_s)
         speed = float(linear[0]) * self._scale * (1.0 + self.slip(time_s))
-        return OdometryReading(
+        return WheelReading(
             T_odom_base=self._summed[index] @ jitter,
             speed_mps=speed + float(rng.normal(0.0, model.speed_sigma_mps)),
             yaw_rate_radps=float(angular[2]) + self._yaw_bias_radps + float(rng.normal(0.0, model.turn_sigma_radps)),

@@ -10,6 +10,17 @@ import pytest
 
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.evaluation.metrics import mean_metrics
+from mono_depth_ros.evaluation.protocol_steps import (
+    crop_window,
+    flip_averaged,
+    median_factor,
+    placed_bottom_centre,
+    resampled,
+    resized_to,
+    scaled_and_clipped,
+    score_depth,
+    scored_pixels,
+)
 from mono_depth_ros.evaluation.protocols import (
     PLAIN,
     PROTOCOLS,
@@ -20,17 +31,6 @@ from mono_depth_ros.evaluation.protocols import (
     Scaling,
     changed,
     named_protocol,
-)
-from mono_depth_ros.evaluation.scoring import (
-    crop_window,
-    flip_averaged,
-    median_factor,
-    placed_bottom_centre,
-    resampled,
-    resized_to,
-    scaled_and_clipped,
-    score_depth,
-    scored_pixels,
 )
 from mono_depth_ros.geometry.camera import PinholeCamera
 
@@ -119,7 +119,7 @@ def test_a_crop_after_the_scaling_does_not_reproduce_the_original(numbers, monke
     whole = scored_pixels(truth_m, original_protocol("", "1", 0.001, 80))
     protocol = original_protocol("garg", "1", 0.001, 80)
     factor = median_factor(resized_to(predicted_m, *truth_m.shape, protocol)[whole], truth_m[whole], protocol)
-    monkeypatch.setattr("mono_depth_ros.evaluation.scoring.median_factor", lambda *_: factor)
+    monkeypatch.setattr("mono_depth_ros.evaluation.protocol_steps.median_factor", lambda *_: factor)
     ours = original_score(numbers, case)
     assert np.abs(ours / numbers["values__f64"][row] - 1.0).max() > 1e-3
 
