@@ -59,7 +59,7 @@ class BagStream:
         self._sensors = {
             topic: sensor
             for topic, sensor in bag_sensors(bag.types, topics).items()
-            if sensor not in POINT_SOURCES or sensor in config.point_sources
+            if topic in bag.types and (sensor not in POINT_SOURCES or sensor in config.point_sources)
         }
         self._sources = [sensor for sensor in self._sensors.values() if sensor in POINT_SOURCES]
         self._transforms = transform_topics(bag.types)

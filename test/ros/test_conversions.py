@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ros
 
 
 def rare_image() -> Image:
-    return Image(height=2, width=2, encoding="nv21", step=2, data=bytes(6))
+    return Image(height=2, width=2, encoding="32SC3", step=24, data=bytes(48))
 
 
 class StandInError(TypeError):
@@ -44,7 +44,7 @@ def test_a_rare_encoding_is_given_to_cv_bridge_where_it_is_installed(monkeypatch
 
     install_stand_in(monkeypatch, convert)
     assert message_image(rare_image()).tolist() == pixels.tolist()
-    assert asked == [("nv21", "rgb8")]
+    assert asked == [("32SC3", "rgb8")]
 
 
 def test_what_cv_bridge_cannot_convert_is_a_data_error(monkeypatch):
@@ -52,12 +52,12 @@ def test_what_cv_bridge_cannot_convert_is_a_data_error(monkeypatch):
         raise StandInError("Unrecognized image encoding")
 
     install_stand_in(monkeypatch, convert)
-    with pytest.raises(DataError, match=r"nv21.*Unrecognized"):
+    with pytest.raises(DataError, match=r"32SC3.*Unrecognized"):
         message_image(rare_image())
 
 
 def test_without_cv_bridge_the_error_names_what_is_supported(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"expected one of rgb8.*nv21"):
+    with pytest.raises(DataError, match=r"expected one of rgb8.*32SC3"):
         message_image(rare_image())

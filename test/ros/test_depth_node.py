@@ -164,7 +164,7 @@ def test_clouds_and_previews_are_not_made_for_nobody(robot, dial_model, monkeypa
     from mono_depth_ros.ros import depth_outputs
 
     made = []
-    for name in ("cloud_message", "colour_depth"):
+    for name in ("view_cloud", "colour_depth"):
         original = getattr(depth_outputs, name)
         monkeypatch.setattr(
             depth_outputs, name, lambda *args, name=name, original=original: made.append(name) or original(*args)

@@ -318,7 +318,7 @@ def test_an_unforeseen_error_in_a_transition_leads_back_to_unconfigured_with_the
         raise OSError("no more handles")
 
     with monkeypatch.context() as patched:
-        patched.setattr("mono_depth_ros.ros.depth_node.DepthInputs", fail)
+        patched.setattr("mono_depth_ros.ros.depth_camera.DepthInputs", fail)
         assert not robot.start_node(model=str(dial_model), diagnostics__period_s=0.1)
     robot.listen("/diagnostics", DiagnosticArray)
     diagnosed(robot, "node", DiagnosticStatus.ERROR, "activate failed: OSError: no more handles")
