@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make build, then source install/")
 
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_robot import T_BASE_CAMERA, T_CAMERA_LIDAR, camera_info_of, cloud_of, image_of
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.ros
 NODE = "/depth_node"
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Patient:
@@ -119,6 +121,24 @@ def test_a_qos_mismatch_is_found_by_comparing_both_ends(patient, dial_model, mon
     assert not depth
     assert "/robot publishes /image" in found["qos_mismatch"].what
     assert "qos_overrides./image.subscription.reliability:=best_effort" in found["qos_mismatch"].to_do
+
+
+def test_a_calibration_that_was_sent_before_is_heard_and_its_distortion_is_said(patient, dial_model):
+    patient.robot.peer.create_publisher(CameraInfo, "/camera_info", LATCHED).publish(camera_info_of(0, distortion=0.1))
+    start(patient, dial_model)
+    patient.begin("/image")
+    found, _ = patient.look()
+    assert not {"camera_info_silent", "latched_missed", "qos_mismatch"} & set(found)
+    assert "/image are taken for rectified" in found["not_rectified"].what
+
+
+def test_a_latched_message_that_the_node_does_not_ask_for_is_told_apart_from_silence(patient, dial_model):
+    patient.robot.peer.create_publisher(PointCloud2, "/points", LATCHED).publish(cloud_of(0))
+    start(patient, dial_model)
+    patient.begin("/image", "/camera_info")
+    found, _ = patient.look()
+    assert "durability:=transient_local" in found["latched_missed"].to_do
+    assert "points_silent" not in found
 
 
 def test_a_node_that_could_not_be_configured_gives_its_reason(patient, tmp_path):

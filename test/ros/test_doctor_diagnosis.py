@@ -95,6 +95,14 @@ def test_no_node_at_all_names_the_domain():
             "qos_overrides./front/image.subscription.reliability:=best_effort",
         ),
         (
+            with_topic(
+                IMAGE, publishers=(PublisherFacts("/driver", "sensor_msgs/msg/Image", latched=True),), received=0
+            ),
+            "latched_missed",
+            "ERROR",
+            "qos_overrides./front/image.subscription.durability:=transient_local",
+        ),
+        (
             with_topic(IMAGE, publishers=(PublisherFacts("/driver", "sensor_msgs/msg/CompressedImage"),), received=0),
             "type_mismatch",
             "ERROR",
@@ -112,6 +120,9 @@ def test_no_node_at_all_names_the_domain():
             "camera_info_unusable",
             "ERROR",
             "fx = 0",
+        ),
+        (
+            dataclasses.replace(HEALTHY, lens_problem="D is not 0"), "not_rectified", "WARNING", "rectified:=false"
         ),
         (
             dataclasses.replace(HEALTHY, camera=PinholeCamera(640, 192, 1200.0, 1200.0, 319.5, 95.5)),
@@ -198,6 +209,11 @@ def test_extrinsics_by_parameter_need_no_tf():
     extrinsics = {"extrinsics.T_camera_lidar": [0.0] * 7, "extrinsics.T_base_camera": [0.0] * 7}
     placed = dataclasses.replace(HEALTHY, parameters={**(HEALTHY.parameters or {}), **extrinsics})
     assert "no_transform" not in said(placed, tf=frozenset())
+
+
+def test_a_latched_publisher_that_is_heard_is_no_news():
+    latched = PublisherFacts("/driver", "sensor_msgs/msg/Image", latched=True)
+    assert list(said(with_topic(IMAGE, publishers=(latched,)))) == ["depth_comes"]
 
 
 def test_simulated_time_without_a_clock_is_an_error():

@@ -30,6 +30,7 @@ from mono_depth_ros.ros.doctor.patient import (
     HeardTopic,
     Patient,
     camera_of,
+    lens_problem,
     model_facts,
     of_another_camera,
     status_facts,
@@ -216,6 +217,7 @@ class DoctorCollector:
             model=model_facts(patient.parameters),
             camera=camera,
             camera_problem=problem,
+            lens_problem=lens_problem(patient),
             rig_camera=patient.camera,
         )
 
@@ -227,7 +229,11 @@ class DoctorCollector:
         ]
         return [
             PublisherFacts(
-                _join(info.node_name, info.node_namespace), info.topic_type, _qos_problem(info, ours[0]) if ours else ""
+                _join(info.node_name, info.node_namespace),
+                info.topic_type,
+                # The node may ask twice, once for what was sent before it came; one connection is enough.
+                min((_qos_problem(info, own) for own in ours), key=len, default=""),
+                bool(ours) and _keeps_its_last(info) and not any(_keeps_its_last(own) for own in ours),
             )
             for info in self._node.get_publishers_info_by_topic(heard.name)
         ]
@@ -277,6 +283,10 @@ class DoctorCollector:
 def _qos_problem(publisher: TopicEndpointInfo, subscription: TopicEndpointInfo) -> str:
     compatible, reason = qos_check_compatible(publisher.qos_profile, subscription.qos_profile)
     return str(reason).removeprefix("ERROR: ").rstrip("; ") if compatible == QoSCompatibility.ERROR else ""
+
+
+def _keeps_its_last(end: TopicEndpointInfo) -> bool:
+    return bool(end.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def _split(full_name: str) -> tuple[str, str]:

@@ -17,11 +17,13 @@ class PublisherFacts:
         node: full name.
         type_name: such as sensor_msgs/msg/Image.
         qos_problem: why the depth node is not connected to it, in the words of the middleware; empty if it can be.
+        latched: whether it keeps what it sent for those that come later, and the node does not ask for that.
     """
 
     node: str
     type_name: str
     qos_problem: str = ""
+    latched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class NodeFacts:
         model: None if the node did not tell.
         camera: of the newest camera_info; None without a usable one.
         camera_problem: why the newest camera_info cannot be used; empty if it can.
+        lens_problem: why images that are taken for rectified may be raw ones; empty if nothing says so.
         rig_camera: name of the camera; empty for a depth_node.
     """
 
@@ -144,6 +147,7 @@ class NodeFacts:
     model: ModelFacts | None = None
     camera: PinholeCamera | None = None
     camera_problem: str = ""
+    lens_problem: str = ""
     rig_camera: str = ""
 
     @property

@@ -74,7 +74,17 @@ def _connection(topic: TopicFacts) -> Iterator[Finding]:
             f"ask for less: -p qos_overrides.{topic.name}.subscription.{policy}:="
             f"{'volatile' if policy == 'durability' else 'best_effort'}",
         )
-    if topic.received == 0 and len(wrong_type) + len(mismatched) < len(topic.publishers):
+    latched = [publisher for publisher in topic.publishers if publisher.latched]
+    if topic.received == 0 and latched:
+        yield Finding(
+            _bad(topic.role),
+            "latched_missed",
+            f"{latched[0].node} publishes {topic.name} latched (transient local), and the node asks for volatile",
+            f"what was sent before the node came does not arrive; {without}",
+            f"ask for it: -p qos_overrides.{topic.name}.subscription.durability:=transient_local "
+            f"-p qos_overrides.{topic.name}.subscription.reliability:=reliable",
+        )
+    elif topic.received == 0 and len(wrong_type) + len(mismatched) < len(topic.publishers):
         yield Finding(
             _bad(topic.role),
             f"{topic.role}_silent",
@@ -202,6 +212,14 @@ def _calibration(node: NodeFacts) -> Iterator[Finding]:
             f"{info.name} cannot be used: {node.camera_problem}",
             "without intrinsics no pixel has a direction",
             "calibrate the camera (camera_calibration), or give the driver the URL of its calibration",
+        )
+    if node.lens_problem:
+        yield Finding(
+            Severity.WARNING,
+            "not_rectified",
+            node.lens_problem,
+            "if they are raw, depth is bent and points do not fall on their pixels",
+            "set rectified:=false, or remap image to the rectified images of image_proc",
         )
     if image is None or info is None or not image.size_px or not info.size_px:
         return

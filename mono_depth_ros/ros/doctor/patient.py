@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nav_msgs.msg import Odometry
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
 
 from mono_depth_ros.errors import MonoDepthError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.contract import load_contract
-from mono_depth_ros.messages.camera_info import camera_from_info
+from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.msg import DepthStatus
 from mono_depth_ros.ros.doctor.facts import (
@@ -58,6 +59,14 @@ class HeardTopic:
         self._delays_s: list[float] = []
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_subscription(TYPES[type_name][1], name, self._hear, qos)
+        publishers = node.get_publishers_info_by_topic(name)
+        if role == CAMERA_INFO and any(
+            end.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for end in publishers
+        ):
+            # One that was sent once, before the doctor came.
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            silent = SubscriptionEventCallbacks(use_default_callbacks=False)
+            node.create_subscription(CameraInfo, name, self._hear_latched, latched, event_callbacks=silent)
 
     def facts(self, publishers: Sequence[PublisherFacts], similar: Sequence[str], seconds: float) -> TopicFacts:
         """What was heard in this time."""
@@ -78,6 +87,10 @@ class HeardTopic:
             size,
             tuple(similar),
         )
+
+    def _hear_latched(self, message: Any) -> None:
+        if self.newest is None:
+            self._hear(message)
 
     def _hear(self, message: Any) -> None:
         self.newest = message
@@ -113,6 +126,26 @@ def camera_of(patient: Patient) -> tuple[PinholeCamera | None, str]:
         return camera_from_info(message, patient.parameters.get("rectified") is not False), ""
     except MonoDepthError as error:
         return None, str(error)
+
+
+def lens_problem(patient: Patient) -> str:
+    """Why images that are taken for rectified may be raw ones; empty if nothing says so, or no camera_info came."""
+    message = next((heard.newest for heard in patient.topics if heard.role == CAMERA_INFO), None)
+    image = next((heard.name for heard in patient.topics if heard.role == IMAGE), "")
+    if message is None:
+        return ""
+    return rectified_warning(message, patient.parameters.get("rectified") is not False, image)
+
+
+def rectified_warning(message: CameraInfo, rectified: bool, image_topic: str) -> str:
+    """Why images that are taken for rectified may be raw ones; empty where nothing says so.
+
+    The camera_info of image_proc's rectified images has the D of the raw ones, so that D alone says nothing beside a
+    topic that is called rectified.
+    """
+    if not rectified or not has_distortion(message) or "rect" in image_topic:
+        return ""
+    return f"camera_info has distortion (D is not 0), while the images of {image_topic} are taken for rectified"
 
 
 def model_facts(parameters: dict[str, object]) -> ModelFacts | None:
