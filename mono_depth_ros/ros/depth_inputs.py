@@ -9,9 +9,10 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
 
 from mono_depth_ros.messages.stamps import stamp_ns_of
@@ -78,6 +79,8 @@ class DepthInputs:
             self._store("odometry", Odometry, "odom"),
             self._store("twist", TwistStamped, "twist"),
         ]
+        self._info_topic = topics.camera_info
+        self._latched: Subscription | None = None
         self._point_topics = {}
         for source in point_sources:
             message_type, topic = sources[source]
@@ -129,10 +132,34 @@ class DepthInputs:
             # A middleware that does not tell.
             return create(SubscriptionEventCallbacks(use_default_callbacks=False))
 
+    def _hear_latched(self) -> None:
+        """Asks for a camera_info that was sent once, before this node came, if a publisher keeps it (transient local).
+
+        The subscription that matches every publisher gets nothing from before. This one would not match a publisher
+        that keeps nothing, which would warn of it, so it is only made where one is known that does.
+        """
+        if any(_is_latched(publisher) for publisher in self._node.get_publishers_info_by_topic(self._info_topic)):
+            qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._latched = self._node.create_subscription(
+                CameraInfo,
+                self._info_topic,
+                self._subscriptions[1].callback,
+                qos,
+                event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            )
+            self._subscriptions.append(self._latched)
+
     def _store_image(self, message: Image | CompressedImage) -> None:
+        if self._latched is None and self._stream.buffer.camera() is None:
+            self._hear_latched()
         stamp_ns = stamp_ns_of(message.header.stamp)
         self._stream.image_arrived(stamp_ns)
         if self._wanted():
             self._taker.offer(ReceivedImage(message, stamp_ns, time.monotonic()))
         else:
             self._taker.skip()
+
+
+def _is_latched(publisher: TopicEndpointInfo) -> bool:
+    qos = publisher.qos_profile
+    return bool(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and qos.reliability == ReliabilityPolicy.RELIABLE)

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_robot import (
     CAMERA_FRAME,
     HEIGHT_PX,
@@ -44,6 +45,19 @@ pytestmark = pytest.mark.ros
 
 STATUS = "/depth_node/status"
 PREDICTION, COMPLETION = DepthStatus.MODE_PREDICTION, DepthStatus.MODE_COMPLETION
+
+
+def test_a_camera_info_that_was_sent_once_before_the_node_came_is_used(robot, dial_model):
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot.peer.create_publisher(CameraInfo, "/camera_info", kept).publish(camera_info_of(0))
+    assert robot.start_node(model=str(dial_model)), robot.node.failure
+    robot.listen(STATUS, DepthStatus)
+    robot.advertise("/image", Image)
+    robot.wait(lambda: robot.node.count_publishers("/camera_info") > 0, "the node to find the calibration")
+    robot.publish("/image", image_of(50))
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
+    robot.publish("/image", image_of(51))
+    robot.wait(lambda: any(status.mode == PREDICTION for status in robot.messages[STATUS]), "depth")
 
 
 def start(robot: Robot, model: Path, *topics: tuple[str, type], **values: object) -> None:
