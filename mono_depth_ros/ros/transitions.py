@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 
 from mono_depth_ros.errors import MonoDepthError
 
@@ -86,12 +88,21 @@ def autostart(node: LifecycleNode) -> bool:
 def spin_until_stopped(make_node: Callable[[], LifecycleNode], args: list[str] | None) -> int:
     """Runs a node as a process until it is interrupted or rclpy is shut down; returns the exit code.
 
+    2, as of a command line that cannot be read, where the ROS arguments or a parameter file cannot be.
+
     Args:
         make_node: called once rclpy is there.
         args: of the command line; None for that of this process.
     """
-    rclpy.init(args=args if args is not None else sys.argv)
-    node = make_node()
+    try:
+        rclpy.init(args=args if args is not None else sys.argv)
+    except Exception as error:  # rclpy's own errors are private types
+        return _refuse(error)
+    try:
+        node = make_node()
+    except InvalidParameterTypeException as error:
+        rclpy.try_shutdown()
+        return _refuse(error)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -105,3 +116,13 @@ def spin_until_stopped(make_node: Callable[[], LifecycleNode], args: list[str] |
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _refuse(error: Exception) -> int:
+    """Says what is wrong with the arguments; returns the exit code."""
+    # What follows are lines of rcl's own source.
+    said = str(error).split(", at /")[0]
+    hint = "; a list holds numbers of one kind: write 0.0 beside 0.5, not 0" if "same type" in said else ""
+    message = f"expected ROS arguments and parameter files that can be read, got: {said}{hint}"
+    get_logger("mono_depth_ros").fatal(message)
+    return 2

@@ -95,3 +95,26 @@ def test_with_the_shipped_profile_no_large_image_is_lost_on_the_way_to_a_best_ef
     assert set(arrived) == {600 * 800 * 3}
     # An unreadable profile is only a line in the log, and the images might arrive all the same.
     assert "XML" not in output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        (
+            "extrinsics.T_camera_lidar: [0, -0.2, 0.0, 0.5, -0.5, 0.5, 0.5]",
+            "at line_num 3; a list holds numbers of one",
+        ),
+        ('providers: ["CPUExecutionProvider", 3]', "Sequence should be of same type"),
+        ("model: [", "Error parsing"),
+        ("use_sim_time: 5", "'use_sim_time' to '5' of type 'INTEGER', expecting type 'BOOL'"),
+    ],
+)
+def test_parameters_that_cannot_be_read_end_the_node_with_2_and_no_trace(robot, tmp_path, parameter, words):
+    file = tmp_path / "parameters.yaml"
+    file.write_text(f"depth_node:\n  ros__parameters:\n    {parameter}\n")
+    command = [str(installed("lib/mono_depth_ros/depth_node")), "--ros-args", "--params-file", str(file)]
+    with process(command, robot) as node:
+        output, _ = node.communicate(timeout=30.0)
+    assert node.returncode == 2
+    assert "expected ROS arguments and parameter files that can be read, got: " in output and words in output
+    assert "Traceback" not in output
