@@ -129,7 +129,7 @@ def test_a_calibration_that_was_sent_before_is_heard_and_its_distortion_is_said(
     patient.begin("/image")
     found, _ = patient.look()
     assert not {"camera_info_silent", "latched_missed", "qos_mismatch"} & set(found)
-    assert "/image are taken for rectified" in found["not_rectified"].what
+    assert "the images are taken for rectified" in found["not_rectified"].what
 
 
 def test_a_latched_message_that_the_node_does_not_ask_for_is_told_apart_from_silence(patient, dial_model):

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, Point
 from mono_depth_ros.errors import MonoDepthError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.contract import load_contract
-from mono_depth_ros.messages.camera_info import camera_from_info, has_distortion
+from mono_depth_ros.messages.camera_info import camera_from_info, rectified_warning
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.msg import DepthStatus
 from mono_depth_ros.ros.doctor.facts import (
@@ -135,17 +135,6 @@ def lens_problem(patient: Patient) -> str:
     if message is None:
         return ""
     return rectified_warning(message, patient.parameters.get("rectified") is not False, image)
-
-
-def rectified_warning(message: CameraInfo, rectified: bool, image_topic: str) -> str:
-    """Why images that are taken for rectified may be raw ones; empty where nothing says so.
-
-    The camera_info of image_proc's rectified images has the D of the raw ones, so that D alone says nothing beside a
-    topic that is called rectified.
-    """
-    if not rectified or not has_distortion(message) or "rect" in image_topic:
-        return ""
-    return f"camera_info has distortion (D is not 0), while the images of {image_topic} are taken for rectified"
 
 
 def model_facts(parameters: dict[str, object]) -> ModelFacts | None:
