@@ -32,7 +32,10 @@ MOTION_TYPES = (ODOMETRY, TWIST)
 # Rectified images first: a pinhole camera describes them exactly.
 _IMAGE_NAMES = ("image_rect_color", "image_rect", "image_raw", "image_color", "image", "image_mono")
 # What to do where an image and its camera_info are not found together.
-_NAME_BOTH = "name both (image=TOPIC and camera_info=TOPIC)"
+_NAME_BOTH = (
+    "name both: image=TOPIC and camera_info=TOPIC in a bag's address, "
+    "--remap image:=TOPIC --remap camera_info:=TOPIC in replay"
+)
 
 
 @dataclass(frozen=True, slots=True)
