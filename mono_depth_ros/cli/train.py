@@ -5,7 +5,6 @@ import argparse
 import math
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if first and not args.resume and (out / LAST).exists():
         raise ConfigError(f"{out / LAST} exists; go on with --resume, or train into another folder with --out")
     bar = _Bar(quiet=not first)
-    with bar:
+    with bar.progress:
         if first:
             for change in changed_network(config):
                 bar.say(f"the network of {config.init}, but {change}")
@@ -131,50 +130,30 @@ def _topic_lines(source: str) -> list[str]:
 
 
 class _Bar:
-    """A rich progress bar on a terminal, and a plain line now and then elsewhere."""
+    """rich's progress on a terminal, and a plain line now and then elsewhere."""
 
-    def __init__(self, line_every_s: float = 15.0, quiet: bool = False) -> None:
-        self._line_every_s = line_every_s
-        self._last_line = -line_every_s
-        self._quiet = quiet
-        self._rich: Any = None
+    def __init__(self, quiet: bool, line_every_s: float = 15.0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True, quiet=quiet)
+        columns = TextColumn("{task.description:>8}"), BarColumn(20), TextColumn("{task.fields[note]}", markup=False)
+        self.progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
+        self._line_every_s, self._last_line = line_every_s, -line_every_s
         self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> "_Bar":
-        if sys.stderr.isatty() and not self._quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (
-                TextColumn("{task.description:>8}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-            )
-            self._rich = Progress(*columns, console=Console(stderr=True))
-            self._rich.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._rich is not None:
-            self._rich.stop()
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        if self._rich is not None:
-            self._rich.console.print(line, highlight=False, markup=False)
-        elif not self._quiet:
-            print(line, file=sys.stderr, flush=True)
+        self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, task: str, share: float, note: str) -> None:
         """Show how far a task is."""
-        if self._rich is not None:
-            if task not in self._tasks:
-                self._tasks[task] = self._rich.add_task(task, total=1.0, note="")
-            self._rich.update(self._tasks[task], completed=share, note=note)
-        elif not self._quiet and (share >= 1.0 or time.monotonic() - self._last_line >= self._line_every_s):
+        if task not in self._tasks:
+            self._tasks[task] = self.progress.add_task(task, total=1.0, note="")
+        self.progress.update(self._tasks[task], completed=share, note=note)
+        if self.progress.disable and (share >= 1.0 or time.monotonic() - self._last_line >= self._line_every_s):
             self._last_line = time.monotonic()
-            print(f"{task} {100 * share:5.1f} %  {note}", file=sys.stderr, flush=True)
+            self.say(f"{task} {100 * share:5.1f} %  {note}")
 
     def training(self, progress: "Progress") -> None:
         """Show a training step."""

@@ -40,7 +40,7 @@ class ResultsFolder:
         self._out_dir = out_dir
         self.partial = out_dir.with_name(out_dir.name + ".partial")
         _refuse_foreign(out_dir, _OURS)
-        _refuse_foreign(self.partial, {*_OURS, _STEPS_FILE, f"{_STEPS_FILE}.new"})
+        _refuse_foreign(self.partial, {*_OURS, _STEPS_FILE})
         steps = self.partial / _STEPS_FILE
         try:
             if self.partial.is_dir() and not begins_with(steps, key):
@@ -109,9 +109,13 @@ def picture_name(image: ImageScore) -> str:
 
 
 def _refuse_foreign(folder: Path, ours: set[str]) -> None:
-    """An error if there is something that would be lost."""
+    """An error if there is something that would be lost; what a killed run left beside its lines may be."""
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        foreign = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name not in ours and not path.name.startswith(f".{_STEPS_FILE}.")
+        )
         if foreign:
             raise ConfigError(
                 f"--out {folder}: expected a new folder or one of an earlier evaluation, got one with {foreign[0]!r}; "

@@ -126,20 +126,19 @@ def decode_timed_points(
 
 
 def xyz_cloud_fields(points_m: NDArray[np.float32]) -> PointCloudFields:
-    """What to put into a PointCloud2 that is a mere list of positions, as a LiDAR's driver publishes it.
+    """What to put into a PointCloud2 of positions alone, as a LiDAR's or a depth camera's driver publishes it.
 
     Args:
-        points_m: float32 [N,3], metres, all finite.
+        points_m: float32 [N,3], or [rows,cols,3] with the top left first; metres, NaN where nothing was measured.
 
     Raises:
-        DataError: another shape, or a number that is not finite.
+        DataError: another shape.
     """
-    if points_m.ndim != 2 or points_m.shape[1] != 3:
-        raise DataError(f"points_m: expected shape [N,3], got {points_m.shape}")
-    if not np.isfinite(points_m).all():
-        raise DataError("points_m: expected finite coordinates, got NaN or infinities; leave such points out")
+    if points_m.ndim not in (2, 3) or points_m.shape[-1] != 3:
+        raise DataError(f"points_m: expected shape [N,3] or [rows,cols,3], got {points_m.shape}")
+    rows, cols = points_m.shape[:2] if points_m.ndim == 3 else (1, len(points_m))
     data = np.ascontiguousarray(points_m, "<f4").reshape(-1).view(np.uint8)
-    return PointCloudFields(1, len(points_m), XYZ_FIELDS, False, 12, 12 * len(points_m), data, True)
+    return PointCloudFields(rows, cols, XYZ_FIELDS, False, 12, 12 * cols, data, bool(np.isfinite(points_m).all()))
 
 
 def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]) -> PointCloudFields:

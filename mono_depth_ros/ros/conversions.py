@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rclpy's message classes for `messages/outputs.py`, and the images that only cv_bridge knows."""
+"""rclpy's message classes for `messages/sensor_messages.py`, and the images that only cv_bridge knows."""
 
 import array
 import functools
@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.messages.image_bits import ImageBits
 from mono_depth_ros.messages.images import decode_any_image, is_decodable
-from mono_depth_ros.messages.outputs import OutputMessages
+from mono_depth_ros.messages.sensor_messages import SensorMessages
 from mono_depth_ros.perception.snapshot import RgbImage
 
 
@@ -31,7 +31,7 @@ def filled_array(values: npt.NDArray[Any]) -> "array.array[Any]":
     return filled
 
 
-MESSAGES = OutputMessages(_class_of, filled_array)
+MESSAGES = SensorMessages(_class_of, filled_array)
 
 
 def message_image(message: Image | CompressedImage, bits: ImageBits | None = None) -> RgbImage:

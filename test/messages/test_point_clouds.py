@@ -160,10 +160,17 @@ def test_a_list_of_positions_reads_back_as_written():
     assert len(decode_xyz(xyz_cloud_fields(POINTS[:0]))) == 0
 
 
-@pytest.mark.parametrize("points", [np.zeros((4, 2), np.float32), np.full((1, 3), np.nan, np.float32)])
-def test_a_list_of_positions_is_refused_where_it_is_none(points):
+def test_a_grid_of_positions_stays_one_with_what_was_not_measured():
+    points_m = POINTS.reshape(2, 3, 3).copy()
+    points_m[0, 1] = np.nan
+    fields = xyz_cloud_fields(points_m)
+    assert (fields.height, fields.width, fields.row_step, fields.is_dense) == (2, 3, 36, False)
+    np.testing.assert_array_equal(decode_xyz(fields), np.delete(POINTS, 1, axis=0))
+
+
+def test_positions_of_two_numbers_are_refused():
     with pytest.raises(DataError, match="points_m: expected"):
-        xyz_cloud_fields(points)
+        xyz_cloud_fields(np.zeros((4, 2), np.float32))
 
 
 def test_points_without_a_row_are_refused():

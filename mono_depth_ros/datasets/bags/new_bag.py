@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.messages.outputs import OutputMessages
+from mono_depth_ros.messages.sensor_messages import SensorMessages
 
 
 class NewBag:
@@ -36,7 +36,7 @@ class NewBag:
         self._path = path
         self.store = get_typestore(Stores.ROS2_JAZZY)
         self.types: Any = self.store.types
-        self.messages = OutputMessages(self.types.__getitem__, lambda values: values)
+        self.messages = SensorMessages(self.types.__getitem__, lambda values: values)
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> "NewBag":

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.datasets.bags.new_bag import NewBag, reliable_qos
-from mono_depth_ros.datasets.bags.sensor_messages import (
-    SensorMessages,
+from mono_depth_ros.datasets.bags.simulated_fields import (
     label_image,
     scan_cloud,
-    zone_cloud,
 )
 from mono_depth_ros.datasets.bags.topics import (
     CAMERA_INFO,
@@ -35,6 +33,7 @@ from mono_depth_ros.datasets.rendered.simulation import TWIST as TWIST_SENSOR
 from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
+from mono_depth_ros.messages.point_clouds import xyz_cloud_fields
 from mono_depth_ros.synthetic.failures import FailurePlan
 from mono_depth_ros.synthetic.robot import LIDAR, RANGE_FINDER, SCANNER, TOF, CameraView, DriveFrame
 from mono_depth_ros.synthetic.sensors.camera_rig import DEFAULT_CAMERA
@@ -123,7 +122,7 @@ class _Recorder:
     def __init__(self, bag: NewBag, plan: SimulationPlan, failures: FailurePlan, compressed: bool) -> None:
         self.counts: Counter[str] = Counter()
         self._bag, self._plan, self._failures, self._compressed = bag, plan, failures, compressed
-        self._drive, self._make = plan.drive(), SensorMessages(bag)
+        self._drive, self._make = plan.drive(), bag.messages
         self._recent: dict[int, DriveFrame] = {}
         self._arriving: list[tuple[int, int, str, bytes | memoryview]] = []
         self._number = 0
@@ -139,7 +138,7 @@ class _Recorder:
         sensor_qos, latched = [reliable_qos(10)], [reliable_qos(1, latched=True)]
         for topic, message_type in self._types.items():
             bag.connect(topic, message_type, latched if topic == STATIC_TOPIC else sensor_qos)
-        transforms = self._make.static_transforms(bag.messages.header(START_NS, BASE_FRAME), self._drive.mounts())
+        transforms = self._make.transforms(self._make.header(START_NS, BASE_FRAME), self._drive.mounts())
         self._send(STATIC_TOPIC, START_NS, transforms)
 
     def take(self, index: int, frame: DriveFrame) -> None:
@@ -148,10 +147,10 @@ class _Recorder:
         stamp_ns, time_s, rate_hz = START_NS + frame.stamp_ns, index / self._plan.rate_hz, self._plan.rate_hz
         self._send(TRUTH_ODOMETRY_TOPIC, stamp_ns, self._true_odometry(stamp_ns, time_s))
         for view in frame.views:
-            header = self._bag.messages.header(stamp_ns, view.name)
-            depth = self._bag.messages.image(header, depth_image_fields(view.truth_depth_m))
+            header = self._make.header(stamp_ns, view.name)
+            depth = self._make.image(header, depth_image_fields(view.truth_depth_m))
             self._send(truth_topic(view.name, "depth"), stamp_ns, depth)
-            labels = self._bag.messages.image(header, label_image(view.truth_labels))
+            labels = self._make.image(header, label_image(view.truth_labels))
             self._send(truth_topic(view.name, "labels"), stamp_ns, labels)
         sensors = [*self._ranging, *self._cameras]  # images last: they are the slowest to read out
         for sensor in sensors:
@@ -194,7 +193,8 @@ class _Recorder:
 
     def _messages(self, sensor: str, stamp_ns: int, source: int) -> list[tuple[str, Any]]:
         """What a sensor publishes at a stamp, with the content of frame `source`."""
-        frame, header, make = self._recent[source], self._bag.messages.header, self._make
+        frame, make = self._recent[source], self._make
+        header = make.header
         time_s = source / self._plan.rate_hz
         if sensor in self._cameras:
             return self._camera_messages(frame.views[self._cameras.index(sensor)], stamp_ns)
@@ -207,26 +207,30 @@ class _Recorder:
             return [(topic, make.twist(header(stamp_ns, BASE_FRAME), forward, turning))]
         said = header(stamp_ns, sensor)
         if sensor == LIDAR and frame.lidar is not None:
-            return [
-                (topic, self._bag.messages.cloud(said, scan_cloud(self._damaged_scan(frame.lidar, time_s, source))))
-            ]
+            return [(topic, self._make.cloud(said, scan_cloud(self._damaged_scan(frame.lidar, time_s, source))))]
         if sensor == SCANNER and frame.planar is not None:
             turn = self._damaged_turn(frame.planar, time_s, source)
-            return [(topic, make.laser_scan(said, turn, 1.0 / self._plan.rate_hz))]
+            model, turn_s = turn.model, 1.0 / self._plan.rate_hz
+            angles_rad = model.angle_min_rad, model.angle_step_rad
+            limits_m = model.min_range_m, model.max_range_m
+            times_s = turn.time_step_s, turn_s
+            return [(topic, make.laser_scan(said, turn.range_m, angles_rad, limits_m, turn.intensity, *times_s))]
         if sensor == TOF and frame.tof is not None:
             zones = self._damaged_zones(TOF, frame.tof, time_s, source)
-            return [(topic, self._bag.messages.cloud(said, zone_cloud(zones.points())))]
+            return [(topic, self._make.cloud(said, xyz_cloud_fields(zones.points())))]
         if sensor == RANGE_FINDER and frame.range_finder is not None:
             zone = self._damaged_zones(RANGE_FINDER, frame.range_finder, time_s, source)
-            return [(topic, make.range(said, zone))]
+            one, range_m = zone.model, float(zone.range_m[0, 0])
+            limits_m = one.min_range_m, one.max_range_m
+            return [(topic, make.range(said, range_m, limits_m, one.fov_rad, one.range_sigma_m**2))]
         raise ConfigError(f"frames: expected some with {sensor}, as the plan says, got one without")
 
     def _camera_messages(self, view: CameraView, stamp_ns: int) -> list[tuple[str, Any]]:
-        header = self._bag.messages.header(stamp_ns, view.name)
-        info = (info_topic(view.name), self._bag.messages.camera_info(header, view.camera, view.distortion))
+        header = self._make.header(stamp_ns, view.name)
+        info = (info_topic(view.name), self._make.camera_info(header, view.camera, view.distortion))
         if self._compressed:
             return [info, (image_topic(view.name, True), self._make.png(header, view.image_rgb))]
-        return [info, (image_topic(view.name), self._bag.messages.image(header, rgb_image_fields(view.image_rgb)))]
+        return [info, (image_topic(view.name), self._make.image(header, rgb_image_fields(view.image_rgb)))]
 
     def _damaged_scan(self, scan: SyntheticScan, time_s: float, source: int) -> SyntheticScan:
         points = scan.points_lidar
@@ -257,5 +261,5 @@ class _Recorder:
     def _true_odometry(self, stamp_ns: int, time_s: float) -> Any:
         """True pose in the world, and the true velocity in the base's own axes."""
         course = self._drive.course
-        header = self._bag.messages.header(stamp_ns, WORLD_FRAME)
+        header = self._make.header(stamp_ns, WORLD_FRAME)
         return self._make.odometry(header, BASE_FRAME, course.T_world_base(time_s), *course.velocity(time_s))

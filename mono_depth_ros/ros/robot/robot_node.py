@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from geometry_msgs.msg import TransformStamped
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
+from mono_depth_ros.geometry.rigid import invert_rigid
+from mono_depth_ros.ros.conversions import MESSAGES
 from mono_depth_ros.ros.robot.robot_publisher import (
     BASE_FRAME,
     CAMERA_FRAME,
     LIDAR_FRAME,
     PUBLISHED,
     RobotPublisher,
-    pose_numbers,
 )
 from mono_depth_ros.synthetic.failures import FailurePlan, Outage, PacketLoss
 from mono_depth_ros.synthetic.robot import DriveFrame
@@ -85,7 +84,7 @@ class SyntheticRobotNode(Node):  # type: ignore[misc]  # rclpy has no types
             places[LIDAR_FRAME] = frame.lidar.T_base_lidar
         qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         publisher = self.create_publisher(TFMessage, "/tf_static", qos)
-        publisher.publish(TFMessage(transforms=[_transform(name, place) for name, place in places.items()]))
+        publisher.publish(MESSAGES.transforms(MESSAGES.header(0, BASE_FRAME), places))
         self._transforms = publisher
 
     def drive(
@@ -117,13 +116,3 @@ class SyntheticRobotNode(Node):  # type: ignore[misc]  # rclpy has no types
             while goes_on() and time.monotonic() < end_s:
                 time.sleep(0.05)
         return due
-
-
-def _transform(child: str, T_base_child: RigidTransform) -> TransformStamped:
-    message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = BASE_FRAME
-    position, orientation = message.transform.translation, message.transform.rotation
-    position.x, position.y, position.z, orientation.x, orientation.y, orientation.z, orientation.w = pose_numbers(
-        T_base_child
-    )
-    return message

@@ -7,29 +7,23 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
-from std_msgs.msg import Header
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image, rgb_image_fields
-from mono_depth_ros.messages.point_clouds import decode_xyz
-from mono_depth_ros.messages.stamps import stamp_ns_of, stamp_parts
+from mono_depth_ros.messages.point_clouds import decode_xyz, xyz_cloud_fields
+from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.msg import DepthStatus
-from mono_depth_ros.ros.conversions import MESSAGES, filled_array
+from mono_depth_ros.ros.conversions import MESSAGES
 from mono_depth_ros.synthetic.robot import DriveFrame
 
 CAMERA_FRAME, LIDAR_FRAME, BASE_FRAME, ODOM_FRAME = "camera", "lidar", "base_link", "odom"
 PUBLISHED = ("camera", "camera_info", "lidar", "odom")
-_XYZ = tuple(
-    PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-    for name, offset in (("x", 0), ("y", 4), ("z", 8))
-)
 
 
 def pose_numbers(T_a_b: RigidTransform) -> list[float]:
@@ -68,13 +62,15 @@ class RobotPublisher:
             stamp_ns: of all messages.
             silent: of PUBLISHED, those that say nothing now.
         """
-        view, header = frame.views[0], _header(stamp_ns, CAMERA_FRAME)
+        view, header = frame.views[0], MESSAGES.header(stamp_ns, CAMERA_FRAME)
         if "odom" not in silent:
-            self._odom.publish(_odometry_message(frame, stamp_ns))
+            said, speed_mps = MESSAGES.header(stamp_ns, ODOM_FRAME), np.array([frame.speed_mps, 0.0, 0.0])
+            self._odom.publish(MESSAGES.odometry(said, BASE_FRAME, frame.T_odom_base, speed_mps))
         if "camera_info" not in silent:
             self._camera_info.publish(MESSAGES.camera_info(header, view.camera))
         if "lidar" not in silent and frame.lidar is not None:
-            self._points.publish(_points_message(frame.lidar.points_lidar, _header(stamp_ns, LIDAR_FRAME)))
+            cloud = xyz_cloud_fields(frame.lidar.points_lidar)
+            self._points.publish(MESSAGES.cloud(MESSAGES.header(stamp_ns, LIDAR_FRAME), cloud))
         if "camera" not in silent:
             self._image.publish(MESSAGES.image(header, rgb_image_fields(view.image_rgb)))
 
@@ -138,34 +134,3 @@ class DepthListener:
         with self._changed:
             self.statuses[stamp_ns_of(message.header.stamp)] = message
             self._changed.notify_all()
-
-
-def _header(stamp_ns: int, frame_id: str) -> Header:
-    header = Header(frame_id=frame_id)
-    header.stamp.sec, header.stamp.nanosec = stamp_parts(stamp_ns)
-    return header
-
-
-def _odometry_message(frame: DriveFrame, stamp_ns: int) -> Odometry:
-    message = Odometry(header=_header(stamp_ns, ODOM_FRAME), child_frame_id=BASE_FRAME)
-    position, orientation = message.pose.pose.position, message.pose.pose.orientation
-    position.x, position.y, position.z, orientation.x, orientation.y, orientation.z, orientation.w = pose_numbers(
-        frame.T_odom_base
-    )
-    message.twist.twist.linear.x = float(frame.speed_mps)
-    return message
-
-
-def _points_message(points_lidar_m: npt.NDArray[np.float32], header: Header) -> PointCloud2:
-    points = np.ascontiguousarray(points_lidar_m, np.float32)
-    return PointCloud2(
-        header=header,
-        height=1,
-        width=len(points),
-        fields=list(_XYZ),
-        is_bigendian=False,
-        point_step=12,
-        row_step=12 * len(points),
-        data=filled_array(points.view(np.uint8).reshape(-1)),
-        is_dense=True,
-    )
