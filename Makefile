@@ -26,7 +26,7 @@ demo: $(DONE)/build ## the main job on a synthetic drive: out/demo/report.html
 	@$(WITH_INSTALL) mono-depth demo --out out/demo
 
 test: $(DONE)/build $(DONE)/dev $(DONE)/train ## every test: numpy, torch, ROS
-	@echo "pytest test"; $(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 pytest test
+	@echo "pytest test, on every core"; $(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 OMP_NUM_THREADS=1 pytest -n auto --dist loadfile test
 
 test-torch: $(DONE)/package $(DONE)/dev $(DONE)/train ## networks, objectives, training
 	$(BIN)/pytest test/networks test/objectives test/training

@@ -51,7 +51,15 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.20"],
         "openvino": ["onnxruntime-openvino>=1.24"],
         "train": ["torch>=2.7", "lightning>=2.4", "onnx>=1.17", "tensorboard>=2.17"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11", "onnx>=1.17", "h5py>=3.10"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "onnx>=1.17",
+            "h5py>=3.10",
+        ],
         # Formats of data sets beyond images, arrays and bags: NYUv2 in HDF5.
         "datasets": ["h5py>=3.10"],
     },

@@ -315,6 +315,10 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     _print_table(console, part_rows(evaluation))
     for name, value in evaluation.protocol.facts().items():
         console.print(f"{name}: {value}", style="dim", markup=False, highlight=False)
+    fewer = {name: one.images for name, one in evaluation.scores().items() if one.images < score.images}
+    if fewer:
+        told = ", ".join(f"{name} of {images}" for name, images in fewer.items())
+        console.print(f"of these images, those with points only: {told}", highlight=False)
     if share := evaluation.withheld_share():
         console.print(f"{share:.1%} of the truth is in no mean: the node publishes no depth there", highlight=False)
     if evaluation.skipped or evaluation.without_points:

@@ -71,8 +71,8 @@ def report_html(evaluation: Evaluation, origin: Mapping[str, Any]) -> bytes:
 
 
 def ranking_method(evaluation: Evaluation) -> str:
-    """By whose AbsRel the frames are ranked: completion, if there is one."""
-    return next(method for method in (COMPLETION, PREDICTION, NEAREST) if method in evaluation.scores())
+    """By whose AbsRel the frames are ranked: what the node publishes, or completion, if there is either."""
+    return next(method for method in (PUBLISHED, COMPLETION, PREDICTION, NEAREST) if method in evaluation.scores())
 
 
 def ranked(evaluation: Evaluation) -> list[ImageScore]:
@@ -149,7 +149,7 @@ def _draw_spread(evaluation: Evaluation) -> bytes:
         colour, line = _LINES[method]
         share = np.array(counts) / max(1, sum(counts))
         ratio_axis.stairs(share, ratio_edges(), color=colour, linewidth=line, label=HEADINGS[method])
-        errors = [image.metrics[SCORED][method].abs_rel for image in evaluation.images]
+        errors = [image.metrics[SCORED][method].abs_rel for image in evaluation.images if method in image.factors]
         image_axis.plot(errors, color=colour, linewidth=line, marker="." if len(errors) < 60 else None)
     ratio_axis.axvline(1.0, color="#999999", linewidth=0.8)
     _label_ratios(ratio_axis)

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.method_depths import METHODS
+from mono_depth_ros.evaluation.method_depths import METHODS, PUBLISHED
 from mono_depth_ros.evaluation.metrics import DepthMetrics, mean_metrics
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import RATIO_BINS, SCORED
@@ -139,10 +139,13 @@ class Evaluation:
     def images(self) -> tuple[ImageScore, ...]:
         """Those that the means rest on: if some images have points and others none, those that have.
 
-        A mean of predictions over more images than the mean of completions could not be compared with it.
+        A mean of predictions over more images than the mean of completions could not be compared with it. What the node
+        publishes is asked of every image, with points or without.
         """
         every = self.every_image
         methods = {method for image in every for method in image.factors}
+        if PUBLISHED in methods:
+            return every
         return tuple(image for image in every if image.factors.keys() == methods)
 
     @property
@@ -165,12 +168,13 @@ class Evaluation:
         chosen = [image for image in self.images if part in image.metrics and (choose is None or choose(image))]
         if not chosen:
             return {}
-        pixels = sum(image.pixels[part] for image in chosen)
-        return {
-            method: MethodScore(mean_metrics([image.metrics[part][method] for image in chosen]), len(chosen), pixels)
-            for method in METHODS
-            if method in chosen[0].factors
-        }
+        found = {}
+        for method in METHODS:
+            having = [image for image in chosen if method in image.factors]
+            if having:
+                metrics = mean_metrics([image.metrics[part][method] for image in having])
+                found[method] = MethodScore(metrics, len(having), sum(image.pixels[part] for image in having))
+        return found
 
     def parts(self, prefix: str) -> list[str]:
         """Slices whose names begin so, in the order in which they were first seen; ranges from near to far."""

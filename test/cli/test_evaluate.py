@@ -26,8 +26,9 @@ def run(tmp_path, bag):
     """Evaluates the closed-form model (2 m + red, plus the mean of the points) before a wall at 10 m."""
     model = write_model(tmp_path / "model")
 
-    def evaluate_bag(*options, data=None):
+    def evaluate_bag(*options, data=None, network_only=True):
         given = [] if data else ["--points", POINTS_TOPIC, "--gt-points", TRUTH_TOPIC]
+        given += ["--network-only"] if network_only else []
         return main(["evaluate", "--model", str(model), "--data", data or str(bag), *given, *options])
 
     return evaluate_bag
@@ -249,3 +250,60 @@ def test_options_beside_a_url_are_refused():
     with pytest.raises(ConfigError, match=r"expected its keys in the URL .* got the option\(s\) camera"):
         data_url("bag:a", {"camera": "/left", "points": None})
     assert data_url("my drive", {"points": "/a b&c"}) == "bag:my drive?points=/a%20b%26c"
+
+
+def test_of_a_bag_it_scores_what_the_node_would_publish_and_says_so(run, tmp_path, capsys):
+    out = tmp_path / "scores"
+    assert run("--out", str(out), network_only=False) == 0
+    said = capsys.readouterr().out
+    assert "scores what the node would publish" in said and f"{IMAGES} images COMPLETION: points_used" in said
+    scores = results(out)["scores"]
+    assert set(scores) == {"published", "nearest", "classical"}
+    assert scores["published"]["mae"] == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_parameters_of_the_node_decide_what_is_scored(run, tmp_path, capsys):
+    out = tmp_path / "scores"
+    assert run("--out", str(out), "--param", "mode:=prediction", network_only=False) == 0
+    assert f"{IMAGES} images PREDICTION: prediction_forced" in capsys.readouterr().out
+    score = results(out)["scores"]["published"]
+    # Nothing went in, so nothing is left out of the truth: the model says 2 m and a little of a wall at 10 m.
+    assert score["pixels"] == IMAGES * HEIGHT_PX * WIDTH_PX
+    assert score["mae"] == pytest.approx(8.0 - 10 / 255, rel=1e-4)
+
+
+def test_depth_that_the_node_withholds_is_in_no_mean_and_its_share_is_told(tmp_path, bag, capsys):
+    model = write_model(tmp_path / "near", max_depth_m=2.05)
+    given = ["--points", "none", "--gt-points", TRUTH_TOPIC, "--out", str(tmp_path / "scores")]
+    assert main(["evaluate", "--model", str(model), "--data", str(bag), *given]) == 0
+    # Of the images at red = 0, 5 ... 20 of 255, the last two lie beyond 2.05 m and nothing is published of them.
+    assert results(tmp_path / "scores")["scores"]["published"]["images"] == 3
+
+
+def test_parameters_of_a_node_that_is_not_asked_are_refused(run, capsys):
+    assert run("--param", "mode:=prediction") == 1
+    assert "expected a bag and a model without --network-only" in capsys.readouterr().err
+
+
+def test_what_was_left_out_of_a_bag_is_told_and_the_rest_is_scored(tmp_path, capsys):
+    messages = drive_messages(images=IMAGES)
+    broken = next(n for n, (topic, _, _) in enumerate(messages) if topic == POINTS_TOPIC)
+    messages[broken][2].data = messages[broken][2].data[:40]
+    bag, model = write_bag(tmp_path / "broken", messages), write_model(tmp_path / "model")
+    given = ["--points", POINTS_TOPIC, "--gt-points", TRUTH_TOPIC, "--network-only"]
+    assert main(["evaluate", "--model", str(model), "--data", str(bag), *given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"left out 1 x: {POINTS_TOPIC}: point cloud: expected" in said and "4 images" in said
+
+
+def test_images_without_points_count_in_the_mean_of_what_the_node_publishes(tmp_path, capsys):
+    messages = [m for n, m in enumerate(drive_messages(images=IMAGES)) if m[0] != POINTS_TOPIC or n > 12]
+    gone = IMAGES - sum(topic == POINTS_TOPIC for topic, _, _ in messages)
+    assert 0 < gone < IMAGES
+    bag, model, out = write_bag(tmp_path / "late", messages), write_model(tmp_path / "model"), tmp_path / "scores"
+    given = ["--points", POINTS_TOPIC, "--gt-points", TRUTH_TOPIC, "--param", "lidar.memory_s:=0.0"]
+    given += ["--param", "dial.max_points_age_s:=0.05", "--param", "dial.resume_points_age_s:=0.05"]
+    assert main(["evaluate", "--model", str(model), "--data", str(bag), *given, "--out", str(out)]) == 0
+    scores = results(out)["scores"]
+    assert (scores["published"]["images"], scores["nearest"]["images"]) == (IMAGES, IMAGES - gone)
+    assert f"nearest of {IMAGES - gone}" in " ".join(capsys.readouterr().out.split())

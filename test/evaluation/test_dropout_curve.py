@@ -21,7 +21,7 @@ from mono_depth_ros.evaluation.dropout.curve import (
 from mono_depth_ros.evaluation.dropout.curve_report import write_dropout_curve
 from mono_depth_ros.evaluation.dropout.fading_sweeps import FadingImage, FadingPlan, Sweep
 from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
-from mono_depth_ros.evaluation.method_depths import METHODS
+from mono_depth_ros.evaluation.method_depths import NETWORK_METHODS
 from mono_depth_ros.evaluation.metrics import DepthMetrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points
@@ -217,7 +217,7 @@ def hand_curve(points_grow, completion, method="completion", prediction=1.0):
     sweep = Sweep("hand", "hand", "x", tuple(range(len(completion))), points_grow)
     points = []
     for value, error in enumerate(completion):
-        known = {name: metrics(prediction) for name in METHODS}
+        known = {name: metrics(prediction) for name in NETWORK_METHODS}
         points.append(CurvePoint(value, 1.0, 1.0, {**known, method: metrics(error)}))
     return DropoutCurve(((sweep, tuple(points)),), 1, 1, 0)
 
@@ -255,7 +255,7 @@ def test_the_files_hold_every_number(curve, tmp_path):
     assert beams[5]["metrics"]["prediction"]["abs_rel"] == pytest.approx(0.2, rel=1e-5)
     with paths[1].open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(METHODS) * sum(len(points) for _, points in curve.sweeps)
+    assert len(rows) == len(NETWORK_METHODS) * sum(len(points) for _, points in curve.sweeps)
     assert rows[0]["sweep"] == "beams" and float(rows[0]["abs_rel"]) == pytest.approx(0.2, rel=1e-4)
     picture = cv2.imread(str(paths[2]))
     assert picture.shape[1] > 1500 and picture.std() > 10

@@ -117,7 +117,7 @@ def test_the_status_tells_mode_reason_points_and_sensors(run):
     assert all(sensor.state == sensor.OK for sensor in status.sensors)
     assert (status.images_received, status.images_processed, status.images_rejected) == (2, 2, 0)
     assert (status.model_name, status.provider) == ("closed_form", "CPUExecutionProvider")
-    assert status.stage_names == ["resize", "project", "network", "scale", "points"]
+    assert status.stage_names == [*("hold", "decode"), *("resize", "project", "network", "scale", "points"), "publish"]
     assert 0 < sum(status.stage_times_s) <= 1.001 * status.latency_s
 
 

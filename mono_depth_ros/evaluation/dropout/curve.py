@@ -18,8 +18,8 @@ from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
     COMPLETION_NETWORK,
-    METHODS,
     NEAREST,
+    NETWORK_METHODS,
     PREDICTION,
     PREDICTION_MEDIAN_SCALED,
     median_scale,
@@ -233,7 +233,7 @@ def _score_value(scorer: "_ImageScorer", fading: FadingImage, at: tuple[str, flo
 
 def _mean(images: Sequence[ScoredValue], value: float) -> CurvePoint:
     metrics: dict[str, DepthMetrics | None] = {}
-    for method in METHODS:
+    for method in NETWORK_METHODS:
         found = [image.metrics[method] for image in images if method in image.metrics]
         # A mean over fewer images than the others' would compare what is not comparable.
         metrics[method] = mean_metrics(found) if len(found) == len(images) else None

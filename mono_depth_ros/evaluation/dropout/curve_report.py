@@ -16,8 +16,8 @@ from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
     COMPLETION,
     COMPLETION_NETWORK,
-    METHODS,
     NEAREST,
+    NETWORK_METHODS,
     PREDICTION,
     PREDICTION_MEDIAN_SCALED,
 )
@@ -89,7 +89,7 @@ def _csv(curve: DropoutCurve) -> bytes:
     writer.writerow(["sweep", "value", "points_in_view", "dial_completes", "method", *names])
     for sweep, points in curve.sweeps:
         for point in points:
-            for method in METHODS:
+            for method in NETWORK_METHODS:
                 metrics = point.metrics[method]
                 numbers = ["" if metrics is None else f"{getattr(metrics, name):.6g}" for name in names]
                 known = [f"{point.value:g}", f"{point.points_in_view:.1f}", f"{point.dial_completes:.3f}"]
