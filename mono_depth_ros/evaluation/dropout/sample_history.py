@@ -11,16 +11,14 @@ import numpy as np
 from mono_depth_ros.datasets.bags.scan_history import AgedScan, ImageWithScans
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.dropout.sensor_fading import ELEVATION_BINS
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.geometry.lidar_beams import ELEVATION_BINS, T_CAMERA_LIDAR_AHEAD, elevation_places, scan_of_points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
 
 # A scan stands for one of an age if it is at most this far from it.
 TOLERANCE_S = 0.06
 # Samples farther apart than this are no drive.
 _LONGEST_PERIOD_S = 0.3
-# The frame of a LiDAR that sits in the camera and looks ahead: x forward, y left, z up.
-_T_CAMERA_LIDAR: RigidTransform = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +72,16 @@ def known_history(samples: Iterable[DepthSample]) -> KnownHistory:
     return KnownHistory(everything, True, True, "")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _PastScan:
+    """The scan of a sample, at the sample's stamp."""
+
+    stamp_ns: int
+    points_lidar_m: Points
+    T_camera_lidar: RigidTransform
+    T_world_camera: RigidTransform | None
+
+
 class SampleHistory:
     """Samples with the scans of some ages before each; iterate over it once.
 
@@ -103,15 +111,15 @@ class SampleHistory:
         self.skipped = 0
 
     def __iter__(self) -> Iterator[FadingInput]:
-        past: deque[tuple[int, Points, RigidTransform | None]] = deque()
+        past: deque[_PastScan] = deque()
         given = 0
         for sample in self._samples:
-            if past and sample.stamp_ns <= past[-1][0]:
+            if past and sample.stamp_ns <= past[-1].stamp_ns:
                 past.clear()  # another drive
-            points_m = self._scan(sample)
-            if points_m is not None:
-                past.append((sample.stamp_ns, points_m, sample.T_world_camera))
-            while past and past[0][0] < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
+            scan = self._scan(sample)
+            if scan is not None:
+                past.append(scan)
+            while past and past[0].stamp_ns < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
                 past.popleft()
             scans = self._aged_scans(sample, past)
             if scans is None:
@@ -123,29 +131,30 @@ class SampleHistory:
             if self._limit is not None and given >= self._limit:
                 return
 
-    def _scan(self, sample: DepthSample) -> Points | None:
-        """In the frame of a LiDAR in the camera; None without any point."""
-        points_m = sample.points_camera_m
+    def _scan(self, sample: DepthSample) -> "_PastScan | None":
+        """None without any point."""
+        points_m, T_camera_lidar = sample.points_camera_m, sample.T_camera_lidar
         if points_m is None or self._scan_from_truth:
             if sample.truth_depth_m is None or sample.truth_camera is None:
                 return None
-            points_m = beams_of_truth(sample.truth_depth_m, sample.truth_camera)
-        return transform_points(invert_rigid(_T_CAMERA_LIDAR), points_m) if len(points_m) else None
+            points_m, T_camera_lidar = beams_of_truth(sample.truth_depth_m, sample.truth_camera), None
+        points_m, T_camera_lidar = scan_of_points(points_m, sample.camera, T_camera_lidar)
+        if not len(points_m):
+            return None
+        points_lidar_m = transform_points(invert_rigid(T_camera_lidar), points_m)
+        return _PastScan(sample.stamp_ns, points_lidar_m, T_camera_lidar, sample.T_world_camera)
 
-    def _aged_scans(
-        self, sample: DepthSample, past: "deque[tuple[int, Points, RigidTransform | None]]"
-    ) -> tuple[AgedScan, ...] | None:
+    def _aged_scans(self, sample: DepthSample, past: "deque[_PastScan]") -> tuple[AgedScan, ...] | None:
         scans = []
         for age_s in self._ages_s:
             wanted_ns = sample.stamp_ns - round(age_s * 1e9)
-            nearest = min(past, key=lambda kept: abs(kept[0] - wanted_ns), default=None)
-            if nearest is None or abs(nearest[0] - wanted_ns) > TOLERANCE_S * 1e9:
+            nearest = min(past, key=lambda kept: abs(kept.stamp_ns - wanted_ns), default=None)
+            if nearest is None or abs(nearest.stamp_ns - wanted_ns) > TOLERANCE_S * 1e9:
                 return None
-            stamp_ns, points_m, T_world_scan = nearest
             T_image_scan = None
-            if sample.T_world_camera is not None and T_world_scan is not None:
-                T_image_scan = invert_rigid(sample.T_world_camera) @ T_world_scan
-            scans.append(AgedScan(stamp_ns, points_m, _T_CAMERA_LIDAR, T_image_scan))
+            if sample.T_world_camera is not None and nearest.T_world_camera is not None:
+                T_image_scan = invert_rigid(sample.T_world_camera) @ nearest.T_world_camera
+            scans.append(AgedScan(nearest.stamp_ns, nearest.points_lidar_m, nearest.T_camera_lidar, T_image_scan))
         return tuple(scans)
 
 
@@ -160,10 +169,8 @@ def beams_of_truth(truth_m: DepthMap, camera: PinholeCamera) -> Points:
         rows, cols = np.nonzero(np.isfinite(truth_m) & (truth_m > 0))
     if not len(rows):
         return np.zeros((0, 3), np.float32)
-    rays = camera.rays()[rows, cols].astype(np.float64)
-    elevation = np.arcsin(-rays[:, 1] / np.linalg.norm(rays, axis=1))
-    low, high = elevation.min(), elevation.max()
-    place = (elevation - low) / (high - low) * ELEVATION_BINS if high > low else np.zeros_like(elevation)
+    rays = camera.rays()[rows, cols]
+    place = elevation_places(transform_points(invert_rigid(T_CAMERA_LIDAR_AHEAD), rays))
     bins = np.minimum(place.astype(np.int64), ELEVATION_BINS - 1)
     cell = bins * camera.width_px + cols
     order = np.lexsort((np.abs(place - bins - 0.5), cell))
