@@ -63,13 +63,7 @@ def thinned(rng: Rng, bins: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     """Which points a scanner with fewer beams, or one that loses packets, would give; sometimes all or none.
 
     A model that always gets all its points learns that these are all, and what supervises is then only what was given.
-
-    Args:
-        rng: source of randomness.
-        bins: int8 [N], of elevation, one per point.
-
-    Returns:
-        bool [N].
+    Points are given by their bins of elevation, int8 [N]; bool [N].
     """
     kind = rng.uniform()
     if kind < 0.05 or not len(bins):

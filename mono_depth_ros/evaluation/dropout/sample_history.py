@@ -3,8 +3,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transfor
 TOLERANCE_S = 0.06
 # Samples farther apart than this are no drive.
 _LONGEST_PERIOD_S = 0.3
+# Scans and the poses of their cameras, the oldest first.
+_Past: TypeAlias = deque[tuple[AgedScan, RigidTransform | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +75,6 @@ def known_history(samples: Iterable[DepthSample]) -> KnownHistory:
     return KnownHistory(everything, True, True, "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _PastScan:
-    """The scan of a sample, at the sample's stamp."""
-
-    stamp_ns: int
-    points_lidar_m: Points
-    T_camera_lidar: RigidTransform
-    T_world_camera: RigidTransform | None
-
-
 class SampleHistory:
     """Samples with the scans of some ages before each; iterate over it once.
 
@@ -111,15 +104,15 @@ class SampleHistory:
         self.skipped = 0
 
     def __iter__(self) -> Iterator[FadingInput]:
-        past: deque[_PastScan] = deque()
+        past: _Past = deque()
         given = 0
         for sample in self._samples:
-            if past and sample.stamp_ns <= past[-1].stamp_ns:
+            if past and sample.stamp_ns <= past[-1][0].stamp_ns:
                 past.clear()  # another drive
             scan = self._scan(sample)
             if scan is not None:
-                past.append(scan)
-            while past and past[0].stamp_ns < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
+                past.append((scan, sample.T_world_camera))
+            while past and past[0][0].stamp_ns < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
                 past.popleft()
             scans = self._aged_scans(sample, past)
             if scans is None:
@@ -131,8 +124,8 @@ class SampleHistory:
             if self._limit is not None and given >= self._limit:
                 return
 
-    def _scan(self, sample: DepthSample) -> "_PastScan | None":
-        """None without any point."""
+    def _scan(self, sample: DepthSample) -> AgedScan | None:
+        """The scan of a sample, as seen from its own image; None without any point."""
         points_m, T_camera_lidar = sample.points_camera_m, sample.T_camera_lidar
         if points_m is None or self._scan_from_truth:
             if sample.truth_depth_m is None or sample.truth_camera is None:
@@ -142,19 +135,20 @@ class SampleHistory:
         if not len(points_m):
             return None
         points_lidar_m = transform_points(invert_rigid(T_camera_lidar), points_m)
-        return _PastScan(sample.stamp_ns, points_lidar_m, T_camera_lidar, sample.T_world_camera)
+        return AgedScan(sample.stamp_ns, points_lidar_m, T_camera_lidar, None)
 
-    def _aged_scans(self, sample: DepthSample, past: "deque[_PastScan]") -> tuple[AgedScan, ...] | None:
+    def _aged_scans(self, sample: DepthSample, past: _Past) -> tuple[AgedScan, ...] | None:
         scans = []
         for age_s in self._ages_s:
             wanted_ns = sample.stamp_ns - round(age_s * 1e9)
-            nearest = min(past, key=lambda kept: abs(kept.stamp_ns - wanted_ns), default=None)
-            if nearest is None or abs(nearest.stamp_ns - wanted_ns) > TOLERANCE_S * 1e9:
+            nearest = min(past, key=lambda kept: abs(kept[0].stamp_ns - wanted_ns), default=None)
+            if nearest is None or abs(nearest[0].stamp_ns - wanted_ns) > TOLERANCE_S * 1e9:
                 return None
+            scan, T_world_scan = nearest
             T_image_scan = None
-            if sample.T_world_camera is not None and nearest.T_world_camera is not None:
-                T_image_scan = invert_rigid(sample.T_world_camera) @ nearest.T_world_camera
-            scans.append(AgedScan(nearest.stamp_ns, nearest.points_lidar_m, nearest.T_camera_lidar, T_image_scan))
+            if sample.T_world_camera is not None and T_world_scan is not None:
+                T_image_scan = invert_rigid(sample.T_world_camera) @ T_world_scan
+            scans.append(replace(scan, T_image_scan=T_image_scan))
         return tuple(scans)
 
 
