@@ -119,7 +119,7 @@ def main() -> int:
     options = parser.parse_args()
     model = Path(options.model)
     streets = {
-        f"{beams} beams": [f"synthetic:street?seed={seed}&seconds=3&beams={beams}" for seed in STREET_SEEDS]
+        f"{beams} beams": [f"synthetic:street?seed={seed}&seconds=3&lidar_beams={beams}" for seed in STREET_SEEDS]
         for beams in options.beams
     }
     columns = {"data": options.data} if options.data else streets

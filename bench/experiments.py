@@ -112,7 +112,7 @@ def trials(recorded: Path, cache: Path) -> list[Trial]:
     if ddad.exists():
         cameras = [("--data", f"bag:{ddad}?camera=/camera_{number}&{beams}") for number in ("05", "06")]
         found.append(Trial("ddad", (*cameras[0], *cameras[1], "--max-depth-m", "200")))
-    streets = [f"synthetic:street?seed={seed}&seconds=0.2&beams=4&cache={cache}" for seed in STREET_SEEDS]
+    streets = [f"synthetic:street?seed={seed}&seconds=0.2&lidar_beams=4&cache={cache}" for seed in STREET_SEEDS]
     found.append(Trial("street", (*(part for url in streets for part in ("--data", url)), "--protocol", "synthetic")))
     return found
 

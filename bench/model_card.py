@@ -33,6 +33,7 @@ from model_card_tables import TABLES
 
 from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
 from mono_depth_ros.errors import ConfigError, MonoDepthError
+from mono_depth_ros.evaluation.dropout.kept_lines import VERSION
 from mono_depth_ros.inference.contract import load_contract
 from mono_depth_ros.whole_file import write_whole
 
@@ -64,7 +65,7 @@ class Run:
 
 def _streets(beams: int) -> tuple[str, ...]:
     return tuple(
-        part for seed in STREETS for part in ("--data", f"synthetic:street?seed={seed}&seconds=3&beams={beams}")
+        part for seed in STREETS for part in ("--data", f"synthetic:street?seed={seed}&seconds=3&lidar_beams={beams}")
     )
 
 
@@ -74,10 +75,10 @@ def _ddad(*options: str) -> Run:
     return Run(("--protocol", "ddad", *options, *data))
 
 
-HALF_OF_LINES = "points=/lidar/points&beams=32&gt_points=/lidar/points&truth_scale=0.5"
+OF_32_BEAMS = "points=/lidar/points&beams=32&gt_points=/lidar/points&truth_scale=0.5"
 RUNS: Mapping[str, Run] = {
     "kitti": Run((*KITTI, *SPARSE, *DENSE, *HALF_GRID)),
-    "kitti_half": Run(("--data", f"bag:kitti_drive?camera=/camera_02&{HALF_OF_LINES}")),
+    "kitti_half": Run(("--data", f"bag:kitti_drive?camera=/camera_02&{OF_32_BEAMS}")),
     "ddad": _ddad(),
     "street_4": Run(("--protocol", "synthetic", *_streets(4)), recorded=False),
     "street_64": Run(("--protocol", "synthetic", *_streets(64)), recorded=False),
@@ -106,7 +107,8 @@ def measured(name: str, model: Path, out: Path, recorded: Path, limit: int | Non
     # By name where it is shipped: figures show what the model was called.
     shown = model.name if model.parent == ROOT / "models" else str(model)
     arguments = [run.command, "--model", shown, *run.options, *(["--limit", str(min(least))] if least else [])]
-    key = {"arguments": arguments, "sha256": load_contract(model).onnx_sha256, "worlds": GENERATOR_VERSION}
+    key = {"arguments": arguments, "sha256": load_contract(model).onnx_sha256}
+    key |= {"worlds": GENERATOR_VERSION, "rules": VERSION}
     done, folder = out / f"{name}.done.json", out / name
     if not (done.is_file() and folder.is_dir() and json.loads(done.read_text(encoding="utf-8")) == key):
         done.unlink(missing_ok=True)

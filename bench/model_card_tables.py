@@ -46,7 +46,7 @@ def targets(results: Results) -> str:
         rows.append(_target(f"the same, between scan lines, {what}", "curve", scores, method, abs_rel))
     for what, run, abs_rel, rmse in (
         ("KITTI, 4 beams", "kitti", 0.12, 4.5),
-        ("KITTI, half of the scan lines", "kitti_half", 0.06, None),
+        ("KITTI, 32 beams", "kitti_half", 0.06, None),
         ("DDAD, three cameras, 4 beams", "ddad", 0.22, None),
     ):
         found = results[run]
@@ -85,7 +85,7 @@ def recorded_drives(results: Results) -> str:
     for what, run in (
         ("KITTI", "kitti"),
         ("at full image size", "kitti_full"),
-        ("half of the scan lines in", "kitti_half"),
+        ("32 beams of 64", "kitti_half"),
     ):
         rows.append([what, str(results[run]["images"]), *_cells(results[run]["scores"], METHODS)])
     for camera, where in DDAD:

@@ -48,8 +48,8 @@ examples:
   mono-depth dropout-curve --data drive --camera /camera_02 --points-dense /lidar/points --out out/curve
   mono-depth dropout-curve --model models/mine --data drive --points-dense /lidar/points --out out/curve --limit 5
   mono-depth dropout-curve --data 'nyu:/data/nyudepthv2?split=val' --max-depth-m 10 --out out/curve
-  mono-depth dropout-curve --data 'synthetic:street?seed=7&beams=64' --data 'synthetic:street?seed=8&beams=64' \\
-      --out out/curve
+  mono-depth dropout-curve --data 'synthetic:street?seed=7&lidar_beams=64' --out out/curve \\
+      --data 'synthetic:street?seed=8&lidar_beams=64'
 """
 
 
@@ -273,7 +273,7 @@ def _protocol(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:
         "scoring": scoring_protocol(plan).to_dict(),
         "scored": "a random half of the cells with a point of an odd elevation bin; the same for every sweep and value",
         "input": "no input point falls into a scored cell",
-        "beams": "64 equal bins between the lowest and highest elevation of each scan, evenly spaced bins kept",
+        "beams": "64 equal bins of elevation from the lowest to the highest of each scan, every (64 / n)-th kept",
         "reference_beams": plan.reference_beams,
         "sectors": 180,
         "seed": plan.seed,

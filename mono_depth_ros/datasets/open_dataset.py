@@ -36,8 +36,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "void": ("split", "points", *_PATTERN_KEYS),
     "bag": (*_BAG_KEYS, *_PATTERN_KEYS),
     "synthetic": (
-        *("seed", "seconds", "rate", "size", "samples", "rig", "camera", "points", "beams", "cache"),
-        *(key for key in _PATTERN_KEYS if key not in ("beams", "seed")),
+        *("seed", "seconds", "rate", "size", "samples", "rig", "camera", "points", "lidar_beams", "cache"),
+        *(key for key in _PATTERN_KEYS if key != "seed"),
     ),
 }
 
@@ -158,6 +158,8 @@ def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:
     points = options.get("points", POINT_SENSORS[0])
     if points not in (*POINT_SENSORS, NO_POINTS):
         raise ConfigError(f"points: expected one of {', '.join((*POINT_SENSORS, NO_POINTS))}, got {points!r}")
+    if "beams" in options and "lidar_beams" not in options:
+        raise ConfigError("beams: expected lidar_beams= of the LiDAR beside it, as in lidar_beams=64&beams=4, got none")
     width_px, height_px = size(options.get("size", "640x192"), "size")
     plan = SimulationPlan(
         seed=whole(options.get("seed", "0"), "seed"),
@@ -165,7 +167,7 @@ def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:
         rate_hz=decimal(options.get("rate", "10"), "rate"),
         width_px=width_px,
         height_px=height_px,
-        lidar_beams=whole(options.get("beams", "4"), "beams"),
+        lidar_beams=whole(options.get("lidar_beams", "4"), "lidar_beams"),
         samples=whole(options.get("samples", "2"), "samples"),
         world=world,
         rig=options.get("rig", "single"),
@@ -173,9 +175,8 @@ def _synthetic(world: str, options: dict[str, str]) -> DepthSamples:
     )
     cache = Path(options["cache"]).expanduser() if "cache" in options else None
     samples = SyntheticSamples(plan, points, options.get("camera"), cache)
-    # Here `beams` are those of the LiDAR, and the one seed is that of everything.
-    others = {key: value for key, value in options.items() if key != "beams" and (key != "seed" or "random" in options)}
-    choice = _pattern(others)
+    # The one seed is that of everything.
+    choice = _pattern({key: value for key, value in options.items() if key != "seed" or "random" in options})
     return samples if choice is None else PatternedSamples(samples, *choice)
 
 

@@ -32,6 +32,8 @@ class DepthSample:
         labels: uint8 [H,W], true class of each pixel of the image (Cityscapes train ids, our own from 19 on, 255
             unknown); None without.
         published: what the node made of this image; None where it was not asked, or made no depth.
+        T_camera_lidar: float64 [4,4], where the points were measured: the LiDAR (z up) at its scan, seen from the
+            camera at the image; None where nobody knows, or where several LiDARs are merged.
 
     Raises:
         DataError: an array has another shape than its camera or another type.
@@ -49,6 +51,7 @@ class DepthSample:
     T_world_camera: NDArray[np.float64] | None = None
     labels: NDArray[np.uint8] | None = None
     published: DepthResult | None = None
+    T_camera_lidar: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))
@@ -59,8 +62,9 @@ class DepthSample:
         if self.truth_depth_m is not None and self.truth_camera is not None:
             shape = (self.truth_camera.height_px, self.truth_camera.width_px)
             _check("truth_depth_m", self.truth_depth_m, np.float32, shape)
-        if self.T_world_camera is not None:
-            _check("T_world_camera", self.T_world_camera, np.float64, (4, 4))
+        for name, transform in (("T_world_camera", self.T_world_camera), ("T_camera_lidar", self.T_camera_lidar)):
+            if transform is not None:
+                _check(name, transform, np.float64, (4, 4))
         if self.labels is not None:
             _check("labels", self.labels, np.uint8, (self.camera.height_px, self.camera.width_px))
         if self.speed_mps is not None and not 0.0 <= self.speed_mps < float("inf"):

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from mono_depth_ros.datasets.sample import ContextFrame, DepthSample, DepthSamples, prepare
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
-from mono_depth_ros.geometry.sparse_depth import project_points
+from mono_depth_ros.geometry.lidar_beams import beam_bins, in_beams, require_beams, scan_of_points
+from mono_depth_ros.geometry.rigid import RigidTransform
+from mono_depth_ros.geometry.sparse_depth import points_in_view, project_points
 
 PATTERNS = ("all", "beams", "random", "grid", "tof", "single", "none")
 # Zones along each side of a time-of-flight matrix.
 TOF_ZONES = (4, 8)
-ELEVATION_BINS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,10 @@ class SparsePattern:
     """Which points of a sample are given to the model.
 
     Attributes:
-        kind: "all" leaves the points as they are; "beams", "random", "grid", "tof" and "single" choose among the points
-            in view, or among the pixels of the truth where a sample has no points; "none" takes them away.
-        amount: beams (a divisor of 64, or 0), points, the side of a grid cell in pixels, or the zones of a
+        kind: "all" leaves the points as they are; "beams" chooses among those of the scan (lidar_beams.py), "random",
+            "grid", "tof" and "single" among those in view, all among the pixels of the truth where a sample has no
+            points; "none" takes them away.
+        amount: beams (of 64; a power of two, or 0), points, the side of a grid cell in pixels, or the zones of a
             time-of-flight matrix along a side (4 or 8); "single" has none.
         seed: of "random"; the choice for an image depends on this and on its name only.
 
@@ -44,7 +46,7 @@ class SparsePattern:
         if self.kind not in PATTERNS:
             raise ConfigError(f"sparse pattern: expected one of {', '.join(PATTERNS)}, got {self.kind!r}")
         if self.kind == "beams":
-            _check_beams(self.amount)
+            require_beams(self.amount)
         if self.kind == "tof" and self.amount not in TOF_ZONES:
             raise ConfigError(f"tof: expected {' or '.join(map(str, TOF_ZONES))} zones along a side, got {self.amount}")
         least = 1 if self.kind == "grid" else 0
@@ -108,23 +110,29 @@ def apply_pattern(sample: DepthSample, pattern: SparsePattern) -> DepthSample:
     if pattern.kind == "none":
         return dataclasses.replace(sample, points_camera_m=np.zeros((0, 3), np.float32))
     if sample.points_camera_m is not None:
-        points_m = points_in_view(sample.points_camera_m, sample.camera)
+        points_m, T_camera_lidar = sample.points_camera_m, sample.T_camera_lidar
     elif sample.truth_depth_m is not None and sample.truth_camera is not None:
-        points_m = depth_points(sample.truth_depth_m, sample.truth_camera)
+        points_m, T_camera_lidar = depth_points(sample.truth_depth_m, sample.truth_camera), None
     else:
         raise DataError(f"sample {sample.name}: expected points or truth to choose {pattern.kind} from, got neither")
+    return dataclasses.replace(sample, points_camera_m=_chosen(points_m, T_camera_lidar, sample, pattern))
+
+
+def _chosen(
+    points_camera_m: Points, T_camera_lidar: RigidTransform | None, sample: DepthSample, pattern: SparsePattern
+) -> Points:
     if pattern.kind == "beams":
-        chosen_m = points_by_elevation(points_m, pattern.amount)
-    elif pattern.kind == "random":
+        scan_m, T_camera_lidar = scan_of_points(points_camera_m, sample.camera, T_camera_lidar)
+        return scan_m[in_beams(beam_bins(scan_m, T_camera_lidar), pattern.amount)]
+    points_m = points_in_view(points_camera_m, sample.camera)
+    if pattern.kind == "random":
         rng = np.random.default_rng([pattern.seed, zlib.crc32(sample.name.encode())])
-        chosen_m = random_points(points_m, pattern.amount, rng)
-    elif pattern.kind == "grid":
-        chosen_m = grid_points(points_m, sample.camera, pattern.amount)
-    elif pattern.kind == "tof":
-        chosen_m = zone_points(points_m, sample.camera, pattern.amount)
-    else:
-        chosen_m = central_point(points_m, sample.camera)
-    return dataclasses.replace(sample, points_camera_m=chosen_m)
+        return random_points(points_m, pattern.amount, rng)
+    if pattern.kind == "grid":
+        return grid_points(points_m, sample.camera, pattern.amount)
+    if pattern.kind == "tof":
+        return zone_points(points_m, sample.camera, pattern.amount)
+    return central_point(points_m, sample.camera)
 
 
 def _patterned(sample: DepthSample, pattern: SparsePattern, hold_out: bool) -> DepthSample:
@@ -156,30 +164,6 @@ def without_points(truth_depth_m: DepthMap, camera: PinholeCamera, points_camera
     held_m = truth_depth_m.copy()
     held_m[sparse.rows, sparse.cols] = np.nan
     return held_m
-
-
-def points_by_elevation(points_camera_m: Points, beams: int) -> Points:
-    """The points on every (64 / beams)-th of 64 equal bins between the lowest and the highest elevation.
-
-    The common recipe for making a 4-beam scanner out of a 64-beam one: pitch is asin(y / |p|) in the camera frame.
-
-    Args:
-        points_camera_m: float32 [N,3], none of them at the origin.
-        beams: a divisor of 64; 0 leaves no point.
-
-    Raises:
-        ConfigError: `beams` is something else.
-    """
-    _check_beams(beams)
-    if beams == 0 or len(points_camera_m) == 0:
-        return points_camera_m[:0]
-    distance_m = np.linalg.norm(points_camera_m.astype(np.float64), axis=1)
-    pitch_rad = np.arcsin(points_camera_m[:, 1] / distance_m)
-    low, high = float(pitch_rad.min()), float(pitch_rad.max())
-    if low == high:
-        return points_camera_m
-    labels = np.minimum(((pitch_rad - low) / (high - low) * ELEVATION_BINS).astype(np.int64), ELEVATION_BINS - 1)
-    return points_camera_m[labels % (ELEVATION_BINS // beams) == 0]
 
 
 def random_points(points_camera_m: Points, count: int, rng: np.random.Generator) -> Points:
@@ -257,16 +241,6 @@ def central_point(points_camera_m: Points, camera: PinholeCamera) -> Points:
     return points_camera_m[nearest : nearest + 1]
 
 
-def points_in_view(points_camera_m: Points, camera: PinholeCamera) -> Points:
-    """The finite points in front of the camera that fall on its image, float32 [M,3]."""
-    points_m = points_camera_m[np.isfinite(points_camera_m).all(axis=1) & (points_camera_m[:, 2] > 0)]
-    cols_px, rows_px = _pixels(points_m, camera)
-    inside = (
-        (cols_px >= -0.5) & (cols_px < camera.width_px - 0.5) & (rows_px >= -0.5) & (rows_px < camera.height_px - 0.5)
-    )
-    return points_m[inside]
-
-
 def depth_points(depth_m: DepthMap, camera: PinholeCamera) -> Points:
     """The pixels of known depth as points float32 [N,3] in the camera frame, row by row."""
     return camera.unproject(depth_m)[np.isfinite(depth_m)]
@@ -276,8 +250,3 @@ def _pixels(points_camera_m: Points, camera: PinholeCamera) -> tuple[NDArray[np.
     """Columns and rows, float64 [N] each, of points in front of the camera."""
     x, y, z = points_camera_m.T.astype(np.float64)
     return camera.fx_px * x / z + camera.cx_px, camera.fy_px * y / z + camera.cy_px
-
-
-def _check_beams(beams: int) -> None:
-    if beams != 0 and (beams < 0 or ELEVATION_BINS % beams):
-        raise ConfigError(f"beams: expected 0 or a divisor of {ELEVATION_BINS}, got {beams}")

@@ -110,6 +110,11 @@ def cells_of_points(
     return np.flatnonzero(inside).astype(np.int64), rows, cols
 
 
+def points_in_view(points_camera_m: Points, camera: PinholeCamera) -> Points:
+    """The finite points in front of the camera that fall on its image, float32 [M, 3]."""
+    return points_camera_m[cells_of_points(points_camera_m, camera, 1e-6, float(np.finfo(np.float32).max))[0]]
+
+
 def sparse_to_dense(sparse: SparseDepth) -> DepthMap:
     """float32 [H, W], metres, NaN where there is no point."""
     depth_m = np.full((sparse.height_px, sparse.width_px), np.nan, np.float32)

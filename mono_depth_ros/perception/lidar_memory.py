@@ -141,10 +141,14 @@ class CarriedScan:
     Attributes:
         age_s: image stamp minus scan stamp.
         points_camera_m: float32 [N, 3].
+        T_camera_lidar: the sensor at its scan, seen from the camera at the image stamp.
+        per_point: whether each point was carried from its own time.
     """
 
     age_s: float
     points_camera_m: Points
+    T_camera_lidar: RigidTransform
+    per_point: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,7 +268,7 @@ def carry(
     T_base_camera: RigidTransform,
     odometry: OdometryTrack,
     stamp_ns: int,
-) -> tuple[Points, bool] | None:
+) -> CarriedScan | None:
     """A scan in the camera frame at another stamp, each point from its own time where that is known.
 
     Args:
@@ -274,11 +278,13 @@ def carry(
         stamp_ns: of the image.
 
     Returns:
-        float32 [N, 3], and whether points were carried from their own times; None where odometry tells no motion.
+        None where odometry tells no motion.
     """
     T_odom_image, T_odom_scan = odometry.pose_at(stamp_ns), odometry.pose_at(scan.scan.stamp_ns)
     if T_odom_image is None or T_odom_scan is None:
         return None
     points, per_point = scan.points_at_stamp(T_base_camera @ T_camera_lidar, odometry)
     T_image_scan = invert_rigid(T_odom_image @ T_base_camera) @ T_odom_scan @ T_base_camera
-    return transform_points(T_image_scan @ T_camera_lidar, points), per_point
+    T_image_lidar = T_image_scan @ T_camera_lidar
+    age_s = (stamp_ns - scan.scan.stamp_ns) * 1e-9
+    return CarriedScan(age_s, transform_points(T_image_lidar, points), T_image_lidar, per_point)

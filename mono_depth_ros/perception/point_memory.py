@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.geometry.camera import Points
 from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
 from mono_depth_ros.perception.lidar_memory import CarriedScan, LidarScan, MemoryPolicy, ScanUnroller, carry
 from mono_depth_ros.perception.odometry_track import OdometryTrack
@@ -184,14 +183,15 @@ class PointMemory:
             return _OneSource(FoundPoints(age_s=age_s), SensorState.STALE, "points_stale")
         carried = self._carry(known[0], stamp_ns, T_base_camera, odometry)
         if carried is None:
-            points = transform_points(self._T_camera_lidar[nearest.lidar_frame], nearest.points_lidar_m)
+            T_camera_lidar = self._T_camera_lidar[nearest.lidar_frame]
+            still = CarriedScan(age_s, transform_points(T_camera_lidar, nearest.points_lidar_m), T_camera_lidar)
             why_not = _why_not_carried(known[0], stamp_ns, T_base_camera, odometry)
             how = "at_image_stamp" if age_s == 0 else f"not_motion_compensated: {why_not}"
-            return _OneSource(FoundPoints((CarriedScan(age_s, points),), age_s), SensorState.OK, how)
+            return _OneSource(FoundPoints((still,), age_s), SensorState.OK, how)
         remembered = self._remembered(known[1:], abs(age_s), stamp_ns, T_base_camera, odometry)
-        how = "motion_compensated_per_point" if carried[1] else "motion_compensated"
+        how = "motion_compensated_per_point" if carried.per_point else "motion_compensated"
         how += f", lidar_memory of {1 + len(remembered)} scans" if remembered else ""
-        found = FoundPoints((CarriedScan(age_s, carried[0]), *remembered), age_s, self._reaches(age_s))
+        found = FoundPoints((carried, *remembered), age_s, self._reaches(age_s))
         return _OneSource(found, SensorState.OK, how)
 
     def _reaches(self, age_s: float) -> bool:
@@ -219,13 +219,13 @@ class PointMemory:
                 break
             found = self._carry(kept, stamp_ns, T_base_camera, odometry)
             if found is not None:
-                carried.append(CarriedScan(age_s, found[0]))
-                in_memory += len(found[0])
+                carried.append(found)
+                in_memory += len(found.points_camera_m)
         return carried
 
     def _carry(
         self, kept: ScanUnroller, stamp_ns: int, T_base_camera: RigidTransform | None, odometry: OdometryTrack
-    ) -> tuple[Points, bool] | None:
+    ) -> CarriedScan | None:
         if T_base_camera is None:
             return None
         return carry(kept, self._T_camera_lidar[kept.scan.lidar_frame], T_base_camera, odometry, stamp_ns)

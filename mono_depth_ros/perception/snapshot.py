@@ -70,6 +70,8 @@ class SensorSnapshot:
         points_remembered: whether the lidar memory carried the points by odometry, so that they hold for longer.
         points_from_memory: how many of the points are not of the nearest scan.
         T_base_camera: where the camera sits above the ground that the base stands on; None if unknown.
+        T_camera_lidar: where the nearest scan was measured: its sensor at its stamp, seen from the camera at the image
+            stamp; None without points.
     """
 
     stamp_ns: int
@@ -84,6 +86,7 @@ class SensorSnapshot:
     points_remembered: bool = False
     points_from_memory: int = 0
     T_base_camera: RigidTransform | None = None
+    T_camera_lidar: RigidTransform | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,7 @@ class SnapshotBuffer:
             points_remembered=found.remembered,
             points_from_memory=from_memory,
             T_base_camera=T_base_camera,
+            T_camera_lidar=None if nearest is None else nearest.T_camera_lidar,
         )
 
     def _jumped_back(self, stamp_ns: int, newest_ns: int | None) -> bool:

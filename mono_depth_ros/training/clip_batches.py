@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mono_depth_ros.datasets.sparse_patterns import points_by_elevation
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.lidar_beams import in_beams
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points, sparse_to_dense
 from mono_depth_ros.training.augmentation import Augmentation, augment_image, random_look
 from mono_depth_ros.training.batches import Batch, ClipTensors, Rng, focal_factor, mirrored, order_of
@@ -59,19 +59,20 @@ class ClipSample:
     focal: float
 
 
-def thin_points(rng: Rng, points_camera_m: Float32) -> Float32:
-    """Some of the points, as a scanner with fewer beams, or one that loses packets, would give; sometimes all or none.
+def thinned(rng: Rng, bins: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Which points a scanner with fewer beams, or one that loses packets, would give; sometimes all or none.
 
     A model that always gets all its points learns that these are all, and what supervises is then only what was given.
+    Points are given by their bins of elevation, int8 [N]; bool [N].
     """
     kind = rng.uniform()
-    if kind < 0.05 or not len(points_camera_m):
-        return points_camera_m[:0]
+    if kind < 0.05 or not len(bins):
+        return np.zeros(len(bins), bool)
     if kind < 0.25:
-        return points_camera_m
+        return np.ones(len(bins), bool)
     if kind < 0.6:
-        return points_by_elevation(points_camera_m, int(rng.choice(THINNED_BEAMS)))
-    return points_camera_m[rng.uniform(size=len(points_camera_m)) < np.exp(rng.uniform(np.log(0.02), 0.0))]
+        return in_beams(bins, int(rng.choice(THINNED_BEAMS)))
+    return rng.uniform(size=len(bins)) < np.exp(rng.uniform(np.log(0.02), 0.0))
 
 
 def keep_mask(rng: Rng, shape: tuple[int, int], pose: PoseConfig) -> Float32 | None:
@@ -92,10 +93,11 @@ def clip_sample(rng: Rng, source: DriveClips, clip: Clip, recipe: ClipRecipe) ->
     camera = drive.camera(clip.target)
     images = [np.array(drive.images[frame]) for frame in (clip.target, *clip.contexts)]
     T_context_target = np.stack([motion(drive, context, clip.target) for context in clip.contexts])
-    points = drive.points(clip.target)
+    points, bins = drive.points(clip.target), drive.beams(clip.target)
     if recipe.beams:
-        points = points_by_elevation(points, recipe.beams)
-    given = thin_points(rng, points)
+        kept = in_beams(bins, recipe.beams)
+        points, bins = points[kept], bins[kept]
+    given = points[thinned(rng, bins)]
     truth = drive.truth(clip.target) if recipe.supervision == "truth" else None
     if rng.uniform() < recipe.augmentation.flip:
         camera = mirrored(camera)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.geometry.lidar_beams import BEAM_COUNTS
 from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.objectives.camera_height import GroundOptions
 from mono_depth_ros.objectives.photometric import PhotometricOptions
@@ -80,7 +81,8 @@ class DriveConfig:
         max_gap_s: clips with a longer time between neighbouring frames of the drive are left out.
         held_out: share of each drive, its end, that is kept for validation where `validation` names no data.
         limit: at most so many images of each data set are read; 0 takes all.
-        beams: 0 keeps all points; else so many of 64 bins of elevation (a divisor of 64), as from a smaller scanner.
+        beams: 0 keeps all points; else those of so many of 64 bins of elevation (a power of two), as from a smaller
+            scanner.
         supervision: "none", "points", or "truth" (depth that a recorded drive does not have, a simulated one does).
             Without it truth is for validation alone.
     """
@@ -106,8 +108,8 @@ class DriveConfig:
             wrong.append(f"min_motion_m, max_gap_s: expected >= 0 and > 0, got {self.min_motion_m}, {self.max_gap_s}")
         if not 0.0 <= self.held_out < 1.0:
             wrong.append(f"held_out: expected 0..1, got {self.held_out}")
-        if self.beams < 0 or (self.beams and 64 % self.beams):
-            wrong.append(f"beams: expected 0 or a divisor of 64, got {self.beams}")
+        if self.beams not in BEAM_COUNTS:
+            wrong.append(f"beams: expected one of {', '.join(map(str, BEAM_COUNTS))}, got {self.beams}")
         if self.supervision not in SUPERVISION:
             wrong.append(f"supervision: expected one of {', '.join(SUPERVISION)}, got {self.supervision!r}")
         if wrong:

@@ -22,12 +22,13 @@ import numpy.typing as npt
 
 from mono_depth_ros.datasets.open_dataset import KEYS, open_dataset
 from mono_depth_ros.datasets.sample import DepthSample
-from mono_depth_ros.datasets.sparse_patterns import depth_points, points_in_view
+from mono_depth_ros.datasets.sparse_patterns import depth_points
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
+from mono_depth_ros.geometry.lidar_beams import beam_bins, scan_of_points
+from mono_depth_ros.geometry.sparse_depth import cells_of_points, project_points, sparse_to_dense
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 DENSE_TRUTH = 0.2  # share of known pixels above which truth is looked up pixel by pixel, not projected point by point
 _META = "drive.json"
 _ARRAYS = {
@@ -38,6 +39,7 @@ _ARRAYS = {
     "speeds_mps": (np.float64, ()),
     "truth_depth_m": (np.float16, "truth_shape"),
     "points_camera_m": (np.float32, (3,)),
+    "point_bins": (np.int8, ()),
     "point_ends": (np.int64, ()),
     "tracks": (np.int64, ()),
 }
@@ -79,6 +81,7 @@ class DriveCache:
         truth_depth_m: float16 [N, H, W], NaN unknown; [N, 0, 0] without any.
         point_ends: int64 [N], where the points of a frame end in `points_camera_m`.
         points_camera_m: float32 [M, 3], of all frames.
+        point_bins: int8 [M], the bins of elevation of these points (geometry/lidar_beams.py).
         tracks: int64 [N], which camera of which drive.
     """
 
@@ -102,7 +105,7 @@ class DriveCache:
         )
         self.poses, self.speeds_mps, self.tracks = loaded["poses"], loaded["speeds_mps"], loaded["tracks"]
         self.truth_depth_m, self.points_camera_m = loaded["truth_depth_m"], loaded["points_camera_m"]
-        self.point_ends = loaded["point_ends"]
+        self.point_bins, self.point_ends = loaded["point_bins"], loaded["point_ends"]
 
     def __len__(self) -> int:
         return self.meta.frames
@@ -114,8 +117,14 @@ class DriveCache:
 
     def points(self, index: int) -> npt.NDArray[np.float32]:
         """float32 [n, 3], points of a frame in its camera frame, in view; none where none were recorded."""
-        start = int(self.point_ends[index - 1]) if index else 0
-        return np.array(self.points_camera_m[start : int(self.point_ends[index])])
+        return np.array(self.points_camera_m[self._points_of(index)])
+
+    def beams(self, index: int) -> npt.NDArray[np.int8]:
+        """int8 [n], bins of elevation of `points(index)`."""
+        return np.array(self.point_bins[self._points_of(index)])
+
+    def _points_of(self, index: int) -> slice:
+        return slice(int(self.point_ends[index - 1]) if index else 0, int(self.point_ends[index]))
 
     def truth(self, index: int) -> npt.NDArray[np.float32] | None:
         """float32 [H, W], NaN unknown; None where the data set has none."""
@@ -216,9 +225,11 @@ class _Frames:
         shrinks = self._width_px < sample.camera.width_px
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(sample.image_rgb, (self._width_px, self._height_px), interpolation=how)
-        points = np.zeros((0, 3), np.float32)
+        points, bins = np.zeros((0, 3), np.float32), np.zeros(0, np.int8)
         if sample.points_camera_m is not None:
-            points = points_in_view(sample.points_camera_m, camera)
+            points, T_camera_lidar = scan_of_points(sample.points_camera_m, sample.camera, sample.T_camera_lidar)
+            seen = cells_of_points(points, camera)[0]
+            points, bins = points[seen], beam_bins(points, T_camera_lidar)[seen]
         self._points += len(points)
         if sample.camera_name not in self._tracks:
             self._tracks.append(sample.camera_name)
@@ -234,6 +245,7 @@ class _Frames:
             "speeds_mps": np.nan if sample.speed_mps is None else sample.speed_mps,
             "truth_depth_m": unknown if truth is None else np.where(np.isinf(truth), truth, np.minimum(truth, 6e4)),
             "points_camera_m": points,
+            "point_bins": bins,
             "point_ends": self._points,
             "tracks": self._tracks.index(sample.camera_name),
         }
@@ -251,7 +263,7 @@ class _Frames:
         for name, (dtype, shape) in _ARRAYS.items():
             raw = self._folder / f"{name}.raw"
             tail: tuple[int, ...] = {"image_shape": (*image, 3), "truth_shape": image}.get(str(shape)) or tuple(shape)  # type: ignore[arg-type]
-            length = self._points if name == "points_camera_m" else self.count
+            length = self._points if name in ("points_camera_m", "point_bins") else self.count
             if name == "truth_depth_m" and not self._with_truth:
                 array: npt.NDArray[np.generic] = np.zeros((self.count, 0, 0), np.float16)
             elif length == 0:

@@ -142,7 +142,7 @@ def test_errors_are_told_in_one_line(run, capsys, tmp_path):
     assert run("--limit", "0") == 1
     assert "--limit: expected at least 1, got 0" in capsys.readouterr().err
     assert run("--reference-beams", "3") == 1
-    assert "beams: expected 0 or one of" in capsys.readouterr().err
+    assert "beams: expected one of 0, 1, 2, 4" in capsys.readouterr().err
     assert run("--max-age-s", "3") == 1
     assert "a scan 3 s before it, got none" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))

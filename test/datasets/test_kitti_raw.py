@@ -8,6 +8,7 @@ from data_set_files import colours, write_png, write_text
 from mono_depth_ros.datasets.releases.kitti_raw import KittiFrame, KittiRawReader, list_drive, read_split
 from mono_depth_ros.datasets.sample import Samples
 from mono_depth_ros.errors import ConfigError, DataError
+from mono_depth_ros.geometry.rigid import invert_rigid, transform_points
 
 DATE = "2011_09_26"
 DRIVE = f"{DATE}/{DATE}_drive_0005_sync"
@@ -75,9 +76,12 @@ def test_a_sample_has_what_the_files_say(root):
     assert sample.speed_mps == 3.5
 
 
-def test_points_are_in_the_frame_of_the_camera_that_took_the_image(root):
-    points_m = drive_samples(root)[0].points_camera_m
-    np.testing.assert_allclose(points_m, [[0.0, 0.0, 10.0], [-3.0, -1.0, 4.0], [0.0, 0.0, 20.0]], atol=1e-6)
+def test_points_are_the_whole_scan_in_the_frame_of_the_camera_that_took_the_image(root):
+    sample = drive_samples(root)[0]
+    expected_m = [[0.0, 0.0, 10.0], [-3.0, -1.0, 4.0], [0.0, 0.0, 20.0], [-0.5, -0.25, -5.5]]
+    np.testing.assert_allclose(sample.points_camera_m, expected_m, atol=1e-6)
+    scan_m = transform_points(invert_rigid(sample.T_camera_lidar), sample.points_camera_m)
+    np.testing.assert_allclose(scan_m, np.array(SCAN)[:, :3], atol=1e-6)
     write_frame(root, 0, 0.0, camera="image_03")
     right_m = Samples(KittiRawReader(root, [KittiFrame(DRIVE, "image_03", 0)]))[0].points_camera_m
     np.testing.assert_allclose(right_m[0], [1.0, 0.0, 10.0], atol=1e-6)

@@ -15,14 +15,13 @@ from mono_depth_ros.datasets.sparse_patterns import (
     depth_points,
     grid_points,
     hold_out_input,
-    points_by_elevation,
-    points_in_view,
     random_points,
     zone_points,
 )
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.sparse_depth import project_points
+from mono_depth_ros.geometry.lidar_beams import T_CAMERA_LIDAR_AHEAD
+from mono_depth_ros.geometry.sparse_depth import points_in_view, project_points
 
 CAMERA = PinholeCamera(6, 4, 4.0, 4.0, 2.5, 1.5)
 
@@ -39,43 +38,35 @@ def make_sample(points=None, name="a"):
     return DepthSample(name, 0, "front", np.zeros((4, 6, 3), np.uint8), CAMERA, points, truth_m, CAMERA)
 
 
-@pytest.mark.parametrize("beams", [1, 2, 4, 8, 16, 32])
-def test_every_nth_bin_of_elevation_is_a_beam(beams):
-    # Points in the middles of 64 bins, with one at each end to span them.
-    edges = np.linspace(-0.4, 0.2, 65)
-    pitch = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
-    points = np.stack([np.zeros(66), np.sin(pitch), np.cos(pitch)], axis=1).astype(np.float32)
-    kept = points_by_elevation(points, beams)
-    expected = [0] + [1 + label for label in range(64) if label % (64 // beams) == 0]
-    np.testing.assert_array_equal(kept, points[expected])
+def test_beams_are_bins_of_elevation_of_the_whole_scan():
+    """A LiDAR in the camera's place; of its 64 beams the camera sees a few."""
+    elevation = np.deg2rad(np.linspace(-60.0, 60.0, 64))
+    points = np.stack([0 * elevation, -np.sin(elevation), np.cos(elevation)], axis=1).astype(np.float32)
+    sample = dataclasses.replace(make_sample(points), T_camera_lidar=T_CAMERA_LIDAR_AHEAD)
+    kept = apply_pattern(sample, SparsePattern("beams", 4)).points_camera_m
+    np.testing.assert_array_equal(kept, points[[0, 16, 32, 48]])
 
 
-def test_all_beams_leave_all_points_and_none_leave_none():
-    points = fan()
-    assert points_by_elevation(points, 64).shape == points.shape
-    assert points_by_elevation(points, 0).shape == (0, 3)
-    assert points_by_elevation(points[:0], 4).shape == (0, 3)
+def test_beams_of_a_depth_map_are_counted_from_the_camera():
+    kept = apply_pattern(make_sample(), SparsePattern("beams", 2)).points_camera_m
+    # Of four rows the lowest, and none of the others: two beams are the lowest bin and the one above the middle.
+    assert set(np.round(kept[:, 1] / kept[:, 2] * 4 + 1.5).tolist()) == {3.0}
 
 
-def test_points_of_one_elevation_are_one_beam():
-    points = np.array([[1.0, 0.5, 4.0], [-1.0, 0.5, 4.0]], np.float32)
-    np.testing.assert_array_equal(points_by_elevation(points, 4), points)
-
-
-def test_elevation_does_not_depend_on_the_distance():
-    points = fan()
-    far = points * np.linspace(1.0, 9.0, len(points), dtype=np.float32)[:, None]
-    near_beams, far_beams = points_by_elevation(points, 4), points_by_elevation(far, 4)
-    assert len(near_beams) == len(far_beams) == 4
-    directions = far_beams / np.linalg.norm(far_beams, axis=1, keepdims=True)
-    np.testing.assert_allclose(directions, near_beams / 10.0, atol=1e-6)
+def test_beams_that_miss_the_image_leave_no_point_in_view():
+    below = np.array([[0.0, 1.0, 0.1], [0.0, 0.8, 0.2], [0.0, 0.0, 5.0]], np.float32)  # one bin of 64 each
+    sample = dataclasses.replace(make_sample(below), T_camera_lidar=T_CAMERA_LIDAR_AHEAD)
+    found = apply_pattern(sample, SparsePattern("beams", 4))
+    assert len(found.points_camera_m) == 1 and len(points_in_view(found.points_camera_m, CAMERA)) == 0
+    held = hold_out_input(found)
+    np.testing.assert_array_equal(held.truth_depth_m, sample.truth_depth_m)
+    empty = dataclasses.replace(sample, points_camera_m=below[:0])
+    assert apply_pattern(empty, SparsePattern("beams", 4)).points_camera_m.shape == (0, 3)
 
 
 @pytest.mark.parametrize("beams", [3, 128, -4])
 def test_other_numbers_of_beams_are_refused(beams):
-    with pytest.raises(ConfigError, match="beams: expected 0 or a divisor of 64"):
-        points_by_elevation(fan(), beams)
-    with pytest.raises(ConfigError, match="beams: expected 0 or a divisor of 64"):
+    with pytest.raises(ConfigError, match="beams: expected one of 0, 1, 2, 4"):
         SparsePattern("beams", beams)
 
 

@@ -27,7 +27,7 @@ def opened(cache, query=STREET, world="street"):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    prepare(opened(folder, f"{STREET}&beams=16"))
+    prepare(opened(folder, f"{STREET}&lidar_beams=16"))
     return folder
 
 
@@ -40,7 +40,7 @@ def relative_errors(sample):
 
 
 def test_a_street_has_exact_depth_labels_and_motion(cache):
-    samples = opened(cache, f"{STREET}&beams=16")
+    samples = opened(cache, f"{STREET}&lidar_beams=16")
     assert len(samples) == 4
     for index, sample in enumerate(samples):
         assert sample.stamp_ns == index * 100_000_000
@@ -55,7 +55,7 @@ def test_a_street_has_exact_depth_labels_and_motion(cache):
 
 
 def test_context_is_the_next_frame_with_the_true_motion(cache):
-    samples = opened(cache, f"{STREET}&beams=16")
+    samples = opened(cache, f"{STREET}&lidar_beams=16")
     after = samples.context(1, 1)
     np.testing.assert_array_equal(after.image_rgb, samples[2].image_rgb)
     np.testing.assert_allclose(after.T_context_sample, samples[2].T_self_other(samples[1]), atol=1e-12)
@@ -72,12 +72,12 @@ def test_what_is_rendered_is_not_rendered_again(cache, monkeypatch):
     monkeypatch.setattr("mono_depth_ros.datasets.rendered.synthetic_samples.rendered_frames", refuse)
     monkeypatch.setattr(SimulationPlan, "drive", refuse)
     monkeypatch.setattr(SimulationPlan, "course", refuse)
-    samples = opened(cache, f"{STREET}&beams=16")
+    samples = opened(cache, f"{STREET}&lidar_beams=16")
     assert len(list(samples)) == 4 and samples[2].stamp_ns == 200_000_000
 
 
 def test_an_interrupted_drive_is_completed_with_the_same_frames(cache, tmp_path):
-    whole = [sample.image_rgb for sample in opened(cache, f"{STREET}&beams=16")]
+    whole = [sample.image_rgb for sample in opened(cache, f"{STREET}&lidar_beams=16")]
     plan = SimulationPlan(7, 0.4, 10.0, 96, 48, 16, 1, sensors=("lidar", "odom"))
     samples = SyntheticSamples(plan, cache=tmp_path, workers=1)
     next(iter(samples))  # and is stopped there
@@ -120,9 +120,9 @@ def test_an_indoor_robot_has_other_sensors(tmp_path, points):
 
 
 def test_patterns_hold_for_rendered_drives(cache):
-    query = f"{STREET}&beams=16&grid=16&hold_out=yes"
+    query = f"{STREET}&lidar_beams=16&grid=16&hold_out=yes"
     sample = next(iter(opened(cache, query)))
-    whole = next(iter(opened(cache, f"{STREET}&beams=16")))
+    whole = next(iter(opened(cache, f"{STREET}&lidar_beams=16")))
     assert 0 < len(sample.points_camera_m) <= 18 < len(whole.points_camera_m)
     assert np.isfinite(sample.truth_depth_m).sum() < np.isfinite(whole.truth_depth_m).sum()
 
@@ -131,7 +131,8 @@ def test_patterns_hold_for_rendered_drives(cache):
     ("url", "message"),
     [
         ("synthetic:moon", "world: expected one of street, indoor, chaos, got 'moon'"),
-        ("synthetic:street?beams=5", "lidar beams: expected one of"),
+        ("synthetic:street?beams=16", "expected lidar_beams= of the LiDAR beside it"),
+        ("synthetic:street?lidar_beams=5", "lidar beams: expected one of"),
         ("synthetic:street?points=sonar", "points: expected one of lidar, scan, tof, range, none"),
         ("synthetic:street?camera=rear", "camera: expected one of"),
         ("synthetic:street?size=640", "size: expected WIDTHxHEIGHT"),

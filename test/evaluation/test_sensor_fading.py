@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scan made worse, by hand numbers."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.evaluation.dropout.sensor_fading import (
     azimuth_sectors,
-    elevation_bins,
     hold_out,
-    in_beams,
     mount_error,
     outside_cells,
     without_lost_packets,
@@ -19,58 +15,11 @@ from mono_depth_ros.evaluation.dropout.sensor_fading import (
 from mono_depth_ros.geometry.camera import PinholeCamera
 
 CAMERA = PinholeCamera(64, 32, 40.0, 40.0, 31.5, 15.5)
-ALL_BEAMS = (0, 1, 2, 4, 8, 16, 32, 64)
-
-
-def at_elevations(elevation_deg):
-    """Points 10 m away, straight ahead."""
-    elevation = np.deg2rad(np.asarray(elevation_deg, np.float64))
-    return np.stack([10 * np.cos(elevation), 0 * elevation, 10 * np.sin(elevation)], axis=1).astype(np.float32)
 
 
 def wall(depth_m=10.0):
     """Camera frame, one point per pixel, row by row, float32 [2048, 3]."""
     return CAMERA.unproject(np.full((32, 64), depth_m, np.float32)).reshape(-1, 3)
-
-
-def test_bins_divide_the_elevations_of_the_scan_evenly():
-    # 64 degrees from -32 to 32: a bin per degree.
-    assert elevation_bins(at_elevations([-32, -31.5, -30.5, 0.5, 31.5, 32])).tolist() == [0, 0, 1, 32, 63, 63]
-
-
-def test_bins_go_by_elevation_and_not_by_height():
-    far_and_near = np.array([[100, 0, -2], [5, 0, -2], [1, 0, -2], [5, 0, 2]], np.float32)
-    assert (np.diff(elevation_bins(far_and_near)[[2, 1, 0, 3]]) > 0).all()
-
-
-def test_points_without_an_elevation_are_in_no_beam():
-    bins = elevation_bins(np.array([[0, 0, 0], [np.nan, 0, 1], [np.inf, 0, 1], [1, 0, 0], [1, 0, 1]], np.float32))
-    assert bins.tolist() == [-1, -1, -1, 0, 63]
-    assert not in_beams(bins, 64)[:3].any() and in_beams(bins, 64)[3:].all()
-    assert elevation_bins(np.zeros((0, 3), np.float32)).shape == (0,)
-
-
-def test_a_flat_scan_is_one_bin():
-    assert elevation_bins(np.array([[1, 0, 0], [0, 2, 0]], np.float32)).tolist() == [0, 0]
-
-
-@pytest.mark.parametrize(
-    ("beams", "kept"), [(0, []), (1, [32]), (2, [0, 32]), (4, [0, 16, 32, 48]), (32, list(range(0, 64, 2)))]
-)
-def test_fewer_beams_are_evenly_spaced_bins(beams, kept):
-    assert np.flatnonzero(in_beams(np.arange(64), beams)).tolist() == kept
-
-
-def test_fewer_beams_are_a_part_of_more():
-    kept = [set(np.flatnonzero(in_beams(np.arange(64), beams))) for beams in ALL_BEAMS]
-    assert all(fewer <= more for fewer, more in itertools.pairwise(kept))
-    assert len(kept[-1]) == 64
-
-
-@pytest.mark.parametrize("beams", [-1, 3, 128])
-def test_an_impossible_number_of_beams_is_refused(beams):
-    with pytest.raises(ConfigError, match=f"expected 0 or one of 1, 2, 4, .*, got {beams}"):
-        in_beams(np.arange(64), beams)
 
 
 def test_sectors_are_two_degrees_wide():

@@ -28,7 +28,7 @@ def row_of_points(row_px: float, depth_m: float, cols=range(0, 320, 4)) -> np.nd
 
 
 def merge(*scans: tuple[float, np.ndarray], policy: MemoryPolicy = POLICY):
-    return merge_scans([CarriedScan(age_s, points) for age_s, points in scans], CAMERA, policy)
+    return merge_scans([CarriedScan(age_s, points, np.eye(4)) for age_s, points in scans], CAMERA, policy)
 
 
 def test_older_points_stay_where_newer_data_say_nothing_else():

@@ -125,7 +125,7 @@ def test_a_drive_recipe_that_cannot_teach_says_all_that_is_wrong(tmp_path: Path)
         ("video: {camera_height: 1}", "camera_height_m: expected metres"),
         ("video: {plain: {error: l3}}", "plain.error: expected one of l1, berhu, silog, got 'l3'"),
         ("video: {blur_px: 2}", "blur_px: expected an odd number of pixels, got 2"),
-        ("drive: {beams: 5}", "beams: expected 0 or a divisor of 64"),
+        ("drive: {beams: 5}", "beams: expected one of 0, 1, 2, 4, 8, 16, 32, 64, got 5"),
     ):
         with pytest.raises(ConfigError, match=message):
             read_recipe(_recipe(tmp_path, wrong))

@@ -259,6 +259,7 @@ class _Reading:
             speed_mps=known.speed_mps,
             T_world_camera=self._buffer.T_odom_camera_at(image.stamp_ns),
             labels=None if self._labels is None else self._labels.at(image, known.camera),
+            T_camera_lidar=known.T_camera_lidar,
         )
 
     def _leave_out(self, why: str) -> None:

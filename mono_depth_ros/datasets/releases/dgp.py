@@ -49,7 +49,8 @@ class DgpFrame:
 class DgpReader:
     """The images of one camera in the scenes of a split, read when they are asked for.
 
-    Points are the merged scan, carried to the camera through both poses, without occlusion filtering. Truth "lidar" is
+    Points are the merged scan, carried to the camera through both poses, without occlusion filtering; its frame is the
+    vehicle's, where no LiDAR sits, so that beams are counted from the camera. Truth "lidar" is
     the same scan on the image grid: hold the input out of it (`sparse_patterns`). "cached" is <scene>/depth/lidar/
     <camera>/<name>.npz, array depth. The format records no speed. Samples in which the camera or the scan is missing
     are left out and counted.

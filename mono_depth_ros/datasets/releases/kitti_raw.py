@@ -58,7 +58,7 @@ class KittiFrame:
 class KittiRawReader:
     """The images of a list, read when they are asked for.
 
-    Points are the whole scan in front of the camera; the scan was turned to the time of the camera by the recorder. The
+    Points are the whole scan, which was turned to the time of the camera by the recorder. The
     pose comes from the inertial records; speed is their forward speed vf. The stamp is that of timestamps.txt; without
     that file it is the frame number at the nominal 10 Hz.
 
@@ -111,7 +111,6 @@ class KittiRawReader:
         points_m = None
         if self._with_points or self._truth == "velodyne":
             points_m = transform_points(calibration.T_camera_velo, read_scan(_scan_path(drive, frame.number)))
-            points_m = points_m[points_m[:, 2] > 0]
         truth_m = self._truth_depth(frame, camera, points_m)
         return DepthSample(
             name=f"{Path(frame.drive).name}_{frame.number:010d}_{frame.camera_name}",
@@ -124,6 +123,7 @@ class KittiRawReader:
             truth_camera=None if truth_m is None else camera,
             speed_mps=read_motion(_record_path(drive, frame.number)).speed_mps,
             T_world_camera=self._T_world_camera(frame),
+            T_camera_lidar=calibration.T_camera_velo if self._with_points else None,
         )
 
     def read_context(self, index: int, step: int) -> ContextFrame | None:

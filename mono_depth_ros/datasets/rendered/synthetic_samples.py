@@ -182,6 +182,7 @@ class SyntheticSamples:
             speed_mps=self._speed_mps(index),
             T_world_camera=self._T_world_camera(index, frame),
             labels=view.truth_labels,
+            T_camera_lidar=None if scan is None else self._T_camera_sensor(frame, scan),
         )
 
     def _points_camera(self, index: int, frame: DriveFrame, scan: _TimedScan) -> Points:
@@ -192,8 +193,11 @@ class SyntheticSamples:
             points_m = points_at_stamp(points_m, scan.points.offsets_s, frame.stamp_ns, track, scan.T_base_sensor)
         if points_m is None:
             raise ConfigError(f"frame {index}: expected scans within 1 / rate of their stamps, got longer ones")
-        T_camera_sensor = invert_rigid(frame.views[self._view].T_base_camera) @ scan.T_base_sensor
-        return transform_points(T_camera_sensor, points_m)
+        return transform_points(self._T_camera_sensor(frame, scan), points_m)
+
+    def _T_camera_sensor(self, frame: DriveFrame, scan: _TimedScan) -> RigidTransform:
+        T_camera_sensor: RigidTransform = invert_rigid(frame.views[self._view].T_base_camera) @ scan.T_base_sensor
+        return T_camera_sensor
 
     def _track(self, index: int) -> OdometryTrack:
         """True poses from a frame's period before it to a period after it."""

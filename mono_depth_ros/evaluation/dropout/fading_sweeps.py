@@ -13,14 +13,13 @@ from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
 from mono_depth_ros.evaluation.dropout.sensor_fading import (
     AZIMUTH_SECTORS,
     HeldOut,
-    elevation_bins,
     hold_out,
-    in_beams,
     mount_error,
     outside_cells,
     without_lost_packets,
 )
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
+from mono_depth_ros.geometry.lidar_beams import BEAM_COUNTS, ELEVATION_BINS, elevation_bins, in_beams, require_beams
 from mono_depth_ros.geometry.rigid import transform_points
 from mono_depth_ros.geometry.sparse_depth import cells_of_points
 
@@ -73,7 +72,7 @@ class FadingPlan:
     carries: bool = True
 
     def __post_init__(self) -> None:
-        in_beams(np.zeros(0, np.int64), self.reference_beams)  # refuses an impossible number
+        require_beams(self.reference_beams)
         if not 0.0 < self.truth_scale <= 1.0 or not 0.0 <= self.max_age_s <= 10.0 or self.seed < 0:
             raise ConfigError(
                 "drop-out curve: expected truth_scale in (0, 1], max_age_s in [0, 10] and a seed of at least 0, got "
@@ -92,7 +91,7 @@ class FadingPlan:
         as_is = (Sweep(AGE_AS_IS, "LiDAR age, not compensated", age, self.ages_s(), 0),)
         ages = (*(carried if self.carries else ()), *as_is) if self.max_age_s > 0 else ()
         return (
-            Sweep(BEAMS, "beams", "beams of 64", (0, 1, 2, 4, 8, 16, 32, 64), 1),
+            Sweep(BEAMS, "beams", f"beams of {ELEVATION_BINS}", BEAM_COUNTS, 1),
             Sweep(POINTS, "random points", "points in view", (0, 1, 5, 50, 500, 5000), 1),
             *ages,
             Sweep(PACKET_LOSS, "packet loss", f"sectors lost [%], {beams}", tuple(range(0, 100, 10)), -1),

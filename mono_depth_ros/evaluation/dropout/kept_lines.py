@@ -9,8 +9,8 @@ from typing import Any
 
 from mono_depth_ros.whole_file import write_whole
 
-# To be raised when the same command would give other numbers.
-_VERSION = 1
+# To be raised when the same command would give other numbers, as by another rule of what is a beam.
+VERSION = 2
 
 
 class KeptLines:
@@ -30,7 +30,7 @@ class KeptLines:
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
         self.path = path
-        first = json.dumps({"version": _VERSION, **key}, sort_keys=True)
+        first = json.dumps({"version": VERSION, **key}, sort_keys=True)
         self.done: tuple[dict[str, Any], ...] = _read(path, first)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written anew, for the last line may be a part of one.
@@ -58,7 +58,7 @@ class KeptLines:
 
 def begins_with(path: Path, key: Mapping[str, Any]) -> bool:
     """Whether there is a file of this key."""
-    first = json.dumps({"version": _VERSION, **key}, sort_keys=True)
+    first = json.dumps({"version": VERSION, **key}, sort_keys=True)
     if not path.is_file():
         return False
     with path.open(encoding="utf-8", errors="replace") as file:

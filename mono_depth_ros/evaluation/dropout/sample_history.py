@@ -3,24 +3,25 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 
 from mono_depth_ros.datasets.bags.scan_history import AgedScan, ImageWithScans
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.dropout.sensor_fading import ELEVATION_BINS
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.geometry.lidar_beams import ELEVATION_BINS, T_CAMERA_LIDAR_AHEAD, elevation_places, scan_of_points
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
 
 # A scan stands for one of an age if it is at most this far from it.
 TOLERANCE_S = 0.06
 # Samples farther apart than this are no drive.
 _LONGEST_PERIOD_S = 0.3
-# The frame of a LiDAR that sits in the camera and looks ahead: x forward, y left, z up.
-_T_CAMERA_LIDAR: RigidTransform = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], np.float64)
+# Scans and the poses of their cameras, the oldest first.
+_Past: TypeAlias = deque[tuple[AgedScan, RigidTransform | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,15 +104,15 @@ class SampleHistory:
         self.skipped = 0
 
     def __iter__(self) -> Iterator[FadingInput]:
-        past: deque[tuple[int, Points, RigidTransform | None]] = deque()
+        past: _Past = deque()
         given = 0
         for sample in self._samples:
-            if past and sample.stamp_ns <= past[-1][0]:
+            if past and sample.stamp_ns <= past[-1][0].stamp_ns:
                 past.clear()  # another drive
-            points_m = self._scan(sample)
-            if points_m is not None:
-                past.append((sample.stamp_ns, points_m, sample.T_world_camera))
-            while past and past[0][0] < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
+            scan = self._scan(sample)
+            if scan is not None:
+                past.append((scan, sample.T_world_camera))
+            while past and past[0][0].stamp_ns < sample.stamp_ns - (max(self._ages_s) + 1.0) * 1e9:
                 past.popleft()
             scans = self._aged_scans(sample, past)
             if scans is None:
@@ -123,29 +124,31 @@ class SampleHistory:
             if self._limit is not None and given >= self._limit:
                 return
 
-    def _scan(self, sample: DepthSample) -> Points | None:
-        """In the frame of a LiDAR in the camera; None without any point."""
-        points_m = sample.points_camera_m
+    def _scan(self, sample: DepthSample) -> AgedScan | None:
+        """The scan of a sample, as seen from its own image; None without any point."""
+        points_m, T_camera_lidar = sample.points_camera_m, sample.T_camera_lidar
         if points_m is None or self._scan_from_truth:
             if sample.truth_depth_m is None or sample.truth_camera is None:
                 return None
-            points_m = beams_of_truth(sample.truth_depth_m, sample.truth_camera)
-        return transform_points(invert_rigid(_T_CAMERA_LIDAR), points_m) if len(points_m) else None
+            points_m, T_camera_lidar = beams_of_truth(sample.truth_depth_m, sample.truth_camera), None
+        points_m, T_camera_lidar = scan_of_points(points_m, sample.camera, T_camera_lidar)
+        if not len(points_m):
+            return None
+        points_lidar_m = transform_points(invert_rigid(T_camera_lidar), points_m)
+        return AgedScan(sample.stamp_ns, points_lidar_m, T_camera_lidar, None)
 
-    def _aged_scans(
-        self, sample: DepthSample, past: "deque[tuple[int, Points, RigidTransform | None]]"
-    ) -> tuple[AgedScan, ...] | None:
+    def _aged_scans(self, sample: DepthSample, past: _Past) -> tuple[AgedScan, ...] | None:
         scans = []
         for age_s in self._ages_s:
             wanted_ns = sample.stamp_ns - round(age_s * 1e9)
-            nearest = min(past, key=lambda kept: abs(kept[0] - wanted_ns), default=None)
-            if nearest is None or abs(nearest[0] - wanted_ns) > TOLERANCE_S * 1e9:
+            nearest = min(past, key=lambda kept: abs(kept[0].stamp_ns - wanted_ns), default=None)
+            if nearest is None or abs(nearest[0].stamp_ns - wanted_ns) > TOLERANCE_S * 1e9:
                 return None
-            stamp_ns, points_m, T_world_scan = nearest
+            scan, T_world_scan = nearest
             T_image_scan = None
             if sample.T_world_camera is not None and T_world_scan is not None:
                 T_image_scan = invert_rigid(sample.T_world_camera) @ T_world_scan
-            scans.append(AgedScan(stamp_ns, points_m, _T_CAMERA_LIDAR, T_image_scan))
+            scans.append(replace(scan, T_image_scan=T_image_scan))
         return tuple(scans)
 
 
@@ -160,10 +163,8 @@ def beams_of_truth(truth_m: DepthMap, camera: PinholeCamera) -> Points:
         rows, cols = np.nonzero(np.isfinite(truth_m) & (truth_m > 0))
     if not len(rows):
         return np.zeros((0, 3), np.float32)
-    rays = camera.rays()[rows, cols].astype(np.float64)
-    elevation = np.arcsin(-rays[:, 1] / np.linalg.norm(rays, axis=1))
-    low, high = elevation.min(), elevation.max()
-    place = (elevation - low) / (high - low) * ELEVATION_BINS if high > low else np.zeros_like(elevation)
+    rays = camera.rays()[rows, cols]
+    place = elevation_places(transform_points(invert_rigid(T_CAMERA_LIDAR_AHEAD), rays))
     bins = np.minimum(place.astype(np.int64), ELEVATION_BINS - 1)
     cell = bins * camera.width_px + cols
     order = np.lexsort((np.abs(place - bins - 0.5), cell))

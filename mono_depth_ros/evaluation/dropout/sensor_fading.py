@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dense scan made worse on purpose: fewer beams, few points, lost packets, a bumped mount. Pure functions.
+"""A dense scan made worse on purpose: few points, lost packets, a bumped mount. Pure functions; beams: lidar_beams.py.
 
 With the same random order, less is always a part of more: the points of 4 beams are among those of 8, the first 5
 random points among the first 50, and what is left at 60 % loss among what is left at 50 %. So a difference along a
@@ -7,6 +7,7 @@ sweep is what the added points did.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
 from mono_depth_ros.geometry.rigid import RigidTransform, rigid_from_quaternion
 from mono_depth_ros.geometry.sparse_depth import cells_of_points, project_points, sparse_to_dense
 
-ELEVATION_BINS = 64
 # Sectors of two degrees, about what one packet of a spinning LiDAR covers.
 AZIMUTH_SECTORS = 180
 
@@ -32,51 +32,6 @@ class HeldOut:
 
     cells: NDArray[np.bool_]
     truth_m: NDArray[np.float32]
-
-
-def elevation_bins(points_lidar_m: Points) -> NDArray[np.int64]:
-    """Which of 64 equal bins between the lowest and the highest elevation of the scan a point lies in.
-
-    Args:
-        points_lidar_m: float32 [N, 3] in the LiDAR frame (z up).
-
-    Returns:
-        int64 [N], 0 (lowest) to 63; -1 for a point that is not finite or lies in the origin.
-
-    >>> elevation_bins(np.array([[1, 0, -1], [1, 0, 0], [1, 0, 1], [0, 0, 0]], np.float32)).tolist()
-    [0, 32, 63, -1]
-    """
-    points = points_lidar_m.astype(np.float64)
-    distance = np.linalg.norm(points, axis=1)
-    known = np.isfinite(distance) & (distance > 0)
-    bins = np.full(len(points), -1, np.int64)
-    if not known.any():
-        return bins
-    elevation = np.arcsin(points[known, 2] / distance[known])
-    low, high = elevation.min(), elevation.max()
-    place = (elevation - low) / (high - low) if high > low else np.zeros_like(elevation)
-    bins[known] = np.minimum((place * ELEVATION_BINS).astype(np.int64), ELEVATION_BINS - 1)
-    return bins
-
-
-def in_beams(bins: NDArray[np.int64], beams: int) -> NDArray[np.bool_]:
-    """The points that a LiDAR of fewer beams would have given: evenly spaced bins, always with the middle one.
-
-    Args:
-        bins: int64 [N], as from ``elevation_bins``.
-        beams: 0, or a power of two up to 64.
-
-    Raises:
-        ConfigError: another number of beams.
-
-    >>> np.flatnonzero(in_beams(np.arange(64), 4)).tolist(), np.flatnonzero(in_beams(np.arange(64), 1)).tolist()
-    ([0, 16, 32, 48], [32])
-    """
-    if beams == 0:
-        return np.zeros(len(bins), bool)
-    if not 0 < beams <= ELEVATION_BINS or ELEVATION_BINS % beams:
-        raise ConfigError(f"beams: expected 0 or one of 1, 2, 4, 8, 16, 32, 64, got {beams}")
-    return (bins >= 0) & ((bins - ELEVATION_BINS // 2) % (ELEVATION_BINS // beams) == 0)
 
 
 def without_lost_packets(points_lidar_m: Points, lost_share: float, order: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -137,7 +92,7 @@ def mount_error(
 
 def hold_out(
     points_camera_m: Points,
-    bins: NDArray[np.int64],
+    bins: NDArray[np.integer[Any]],
     camera: PinholeCamera,
     max_depth_m: float,
     random: np.random.Generator,
@@ -149,7 +104,7 @@ def hold_out(
 
     Args:
         points_camera_m: float32 [N, 3], the whole scan in the camera frame at the image stamp.
-        bins: int64 [N], of the same points.
+        bins: [N], of elevation, of the same points.
         camera: of the grid of truth.
         max_depth_m: cells whose truth is farther are not scored.
         random: draws the half.
