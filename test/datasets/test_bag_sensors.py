@@ -16,6 +16,7 @@ from bag_maker import (
     INFO_TOPIC,
     LIDAR_FRAME,
     LIDAR_HEIGHT_M,
+    MESSAGES,
     ODOMETRY_TOPIC,
     PERIOD_NS,
     POINTS_TOPIC,
@@ -32,7 +33,6 @@ from bag_maker import (
     scan_message,
     static_message,
     timed_points_message,
-    vector,
     wall_points,
     write_bag,
 )
@@ -55,20 +55,11 @@ def bag_with(tmp_path, *added, images=1, dropped=(POINTS_TOPIC, TRUTH_TOPIC), **
 
 
 def range_message(stamp_ns, range_m):
-    return TYPES["sensor_msgs/msg/Range"](
-        header=header(stamp_ns, LIDAR_FRAME),
-        radiation_type=1,
-        field_of_view=0.05,
-        min_range=0.1,
-        max_range=20.0,
-        range=range_m,
-        variance=0.0,
-    )
+    return MESSAGES.range(header(stamp_ns, LIDAR_FRAME), range_m, (0.1, 20.0), 0.05)
 
 
 def twist_message(stamp_ns, speed_mps):
-    twist = TYPES["geometry_msgs/msg/Twist"](linear=vector(speed_mps, 0.0, 0.0), angular=vector(0.0, 0.0, 0.0))
-    return TYPES["geometry_msgs/msg/TwistStamped"](header=header(stamp_ns, BASE_FRAME), twist=twist)
+    return MESSAGES.twist(header(stamp_ns, BASE_FRAME), np.array([speed_mps, 0.0, 0.0]))
 
 
 def depth_message(stamp_ns, depth_mm, frame=CAMERA_FRAME):

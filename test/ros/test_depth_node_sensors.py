@@ -35,6 +35,7 @@ from ros_robot import (
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from mono_depth_ros.msg import DepthStatus, SensorHealth
+from mono_depth_ros.ros.conversions import MESSAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,17 +120,12 @@ def test_a_source_that_is_not_asked_for_is_not_listened_to(robot, dial_model):
 
 def test_a_big_endian_cloud_with_other_types_and_padding_is_read(robot, dial_model):
     import plain_messages as make
-    from sensor_msgs.msg import PointField
 
     start(robot, dial_model, ("/points", PointCloud2))
     fields = (("intensity", "u1"), ("z", "f8"), ("x", "f4"), ("y", "f8"))
     plain = make.cloud(1, lidar_points(), fields, big_endian=True, padding=5)
-    cloud = PointCloud2(
-        header=header_of(0, "lidar"), height=1, width=plain.width, is_bigendian=True, point_step=plain.point_step,
-        row_step=plain.row_step, data=array.array("B", plain.data),
-        fields=[PointField(name=f.name, offset=f.offset, datatype=f.datatype, count=1) for f in plain.fields],
-    )  # fmt: skip
-    robot.publish("/points", cloud)
+    plain.data = np.frombuffer(plain.data, np.uint8)
+    robot.publish("/points", MESSAGES.cloud(header_of(0, "lidar"), plain))
     received(robot, "points", 1)
     status = status_of(robot, 0)
     assert (status.mode, status.reason) == (COMPLETION, "points_used")

@@ -13,7 +13,7 @@ pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make
 
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from ros_robot import T_BASE_CAMERA, camera_info_of, cloud_of, header_of, image_of
+from ros_robot import T_BASE_CAMERA, camera_info_of, cloud_of, image_of, odometry
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from mono_depth_ros.messages.images import decode_depth_image
@@ -62,9 +62,7 @@ def listen_and_advertise(robot: Robot) -> None:
 
 
 def send(robot: Robot, frame: int, cameras: tuple[str, ...] = CAMERAS, with_points: bool = True) -> None:
-    odometry = Odometry(header=header_of(frame, "odom"), child_frame_id="base_link")
-    odometry.pose.pose.orientation.w = 1.0
-    robot.publish("/odom", odometry)
+    robot.publish("/odom", odometry(frame))
     if with_points:
         robot.publish("/points", cloud_of(frame))
     for camera in cameras:
