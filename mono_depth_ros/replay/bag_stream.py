@@ -89,6 +89,8 @@ class BagStream:
             more: further topics that `passes` is to see.
             passes: whether a message gets through to the node.
         """
+        for topic, what in self._bag.skipped.items():
+            self._report("bag", f"{topic}: {what}, which are no ROS 2 messages")
         recorded = self._bag.messages_as_recorded({*self.topics(), *more})
         # Converted bags have many messages of one time of recording, in any order.
         for _, together in groupby(recorded, key=lambda message: message.log_stamp_ns):

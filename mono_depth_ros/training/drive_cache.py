@@ -12,8 +12,8 @@ import json
 import operator
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -57,6 +57,7 @@ class CacheMeta:
         source_size_px: width and height of the first image as it was recorded.
         tracks: names of the cameras; frames of one track follow one another.
         has_truth: whether any frame has truth.
+        left_out: what of the data set could not be used, a line per reason.
     """
 
     version: int
@@ -67,6 +68,7 @@ class CacheMeta:
     source_size_px: tuple[int, int]
     tracks: tuple[str, ...]
     has_truth: bool
+    left_out: tuple[str, ...] = ()
 
 
 class DriveCache:
@@ -94,6 +96,7 @@ class DriveCache:
         try:
             values = json.loads((folder / _META).read_text(encoding="utf-8"))
             values["source_size_px"], values["tracks"] = tuple(values["source_size_px"]), tuple(values["tracks"])
+            values["left_out"] = tuple(values.get("left_out", ()))
             self.meta = CacheMeta(**values)
             loaded = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -193,7 +196,8 @@ def write_cache(
             report(frames.count, max(expected, frames.count))
             if frames.count == limit:
                 break
-        meta = frames.finish(url)
+        unusable: Mapping[str, int] = getattr(samples, "left_out", {})
+        meta = replace(frames.finish(url), left_out=tuple(f"{count} x {why}" for why, count in unusable.items()))
         (partial / _META).write_text(json.dumps(asdict(meta), indent=1), encoding="utf-8")
         try:
             os.replace(partial, folder)

@@ -46,6 +46,7 @@ class DriveFacts:
         clips: kept for training.
         dropped_standing, dropped_gap: clips left out because the camera stood, or time has a hole.
         held_out: frames kept for validation.
+        left_out: what of the data set could not be used, a line per reason.
     """
 
     url: str
@@ -64,6 +65,7 @@ class DriveFacts:
     dropped_standing: int
     dropped_gap: int
     held_out: int
+    left_out: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The facts as lines of text."""
@@ -80,6 +82,7 @@ class DriveFacts:
             f"{self.points or 'none'}; truth: {'yes (validation)' if self.has_truth else 'no'}",
             f"  standing frames: {standing}; clips: {self.clips} kept, {self.dropped_standing} dropped as standing, "
             f"{self.dropped_gap} for gaps in time; {self.held_out} frames held out",
+            *(f"  left out: {line}" for line in self.left_out),
         ]
 
 
@@ -177,6 +180,7 @@ class DriveClips:
                 dropped_standing=standing_clips,
                 dropped_gap=gaps,
                 held_out=kept_out,
+                left_out=drive.meta.left_out,
             )
         )
 

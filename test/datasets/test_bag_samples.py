@@ -2,6 +2,7 @@
 """Samples with truth, made from a bag."""
 
 import dataclasses
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -182,3 +183,30 @@ def test_read_bag_takes_places_parts_and_a_path_as_text(tmp_path):
     assert sample.points_camera_m[:, 2].min() > 90.0
     (sample,) = read_bag(bag, points="none", odometry="none", limit=1)
     assert (sample.points_camera_m, sample.T_world_camera, sample.speed_mps) == (None, None, None)
+
+
+def test_the_nearest_scan_counts_also_one_that_comes_after_the_image(tmp_path):
+    # A LiDAR whose scans come 9 ms after the images; its last scan before each is 91 ms old, too far to be of it.
+    messages = []
+    for topic, stamp_ns, message in drive_messages(images=4, depth_m=10.0):
+        if topic in (POINTS_TOPIC, TRUTH_TOPIC):
+            stamp_ns += 9_000_000
+            message = points_message(stamp_ns, wall_points(10.0, 4 if topic == POINTS_TOPIC else 1))
+        messages.append((topic, stamp_ns, message))
+    samples = samples_of(write_bag(tmp_path / "bag", sorted(messages, key=lambda entry: entry[1])))
+    assert [sample.stamp_ns for sample in samples] == [START_NS + n * PERIOD_NS for n in range(4)]
+    assert all(np.nanmedian(sample.truth_depth_m) == pytest.approx(10.0, rel=1e-5) for sample in samples)
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(tmp_path):
+    messages = drive_messages(images=5)
+    clouds = [n for n, (topic, _, _) in enumerate(messages) if topic == POINTS_TOPIC]
+    messages[clouds[1]][2].data = messages[clouds[1]][2].data[:40]
+    images = [n for n, (topic, _, _) in enumerate(messages) if topic == IMAGE_TOPIC]
+    messages[images[3]][2].data = messages[images[3]][2].data[:40]
+    left_out = Counter()
+    with Rosbag2Reader(write_bag(tmp_path / "bag", messages)) as bag:
+        topics = find_topics(bag.types, points=POINTS_TOPIC)
+        samples = list(read_samples(bag, topics, TruthChoice(TRUTH_TOPIC), left_out=left_out))
+    assert len(samples) == 3
+    assert sorted(why.split(":")[0] for why in left_out) == sorted([POINTS_TOPIC, POINTS_TOPIC, IMAGE_TOPIC])

@@ -129,6 +129,8 @@ class BagDrive:
         """
         transforms = transform_topics(self._bag.types)
         topics = {*self._sensors, *transforms, *more}
+        for topic, what in self._bag.skipped.items():
+            self.left_out[f"{topic}: {what}, which are no ROS 2 messages"] += 1
         for message in self._bag.messages(topics, last_topic=self._topics.image):
             try:
                 decoded = self._bag.decode(message)
