@@ -17,7 +17,6 @@ from mono_depth_ros.msg import DepthStatus
 pytestmark = pytest.mark.ros
 
 
-@pytest.mark.xfail(strict=True, reason="camera_info is subscribed to as volatile")
 def test_a_camera_info_that_was_sent_before_the_node_began_reaches_it(robot, dial_model):
     latched = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     robot.peer.create_publisher(CameraInfo, "/camera_info", latched).publish(camera_info_of(0))
