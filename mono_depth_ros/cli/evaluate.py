@@ -32,19 +32,21 @@ _EPILOG = """\
 --data is the URL of a data set (docs/datasets.md), or the path of a bag with its topics as options. Repeat it for the
 cameras of a rig. Every method is scored on the same pixels.
 
-Of a bag, what the node would publish is scored: the same intake, dial, memory of points, scale and range of depth,
-image by image from the beginning of the drive, with the parameters of --params and --param:
+Of a bag, what the node would publish is scored: same intake, dial, LiDAR memory, scale and limits of depth, image by
+image from the beginning of the drive, with the parameters of --params and --param. Model, provider and precision are
+those of the options, and no pose_model is used.
 
-  published                 the node's depth, metres as they come, where it gives one
+  published                 the node's depth in metres, at the pixels where it publishes one
 
-With --network-only, and for other data sets, the network is: where samples have points (of a bag: the nearest scan),
-they are completed and predicted; where they have none, predicted only:
+With --network-only, and for all other data sets, the network is scored on each sample by itself. Samples with points
+(of a bag: the nearest scan, also one that comes after the image) are completed and predicted, others predicted only:
 
   prediction                the model from the image alone, metres as they come
   prediction_median_scaled  the same, times the median ratio of the points to it
   completion                the model with the points, anchored and mixed with their fill
-  completion_network        the model alone with the points
-Beside either:
+  completion_network        the network alone with the points
+
+Beside either, where there are points:
 
   nearest                   every pixel takes the depth of the nearest point
   classical                 image morphology, no learning
@@ -59,7 +61,9 @@ examples:
   mono-depth evaluate --data 'ddad:/data/ddad?camera=CAMERA_01&beams=4' \\
       --data 'ddad:/data/ddad?camera=CAMERA_05&beams=4' --protocol ddad --scaling shared_median --out out/ddad
   mono-depth evaluate --data 'bag:out/street?points=/lidar/points&gt_points=/truth/depth' --protocol synthetic
-  mono-depth evaluate --model none ...      the baselines only
+  mono-depth evaluate --data drive --gt-points /lidar/points --params depth_node.yaml --param lidar.memory_s:=0.5
+  mono-depth evaluate --data drive --gt-points /lidar/points --network-only      each image by itself
+  mono-depth evaluate --model none ...                                           the baselines only
 """
 
 
@@ -67,8 +71,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Adds this command."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="score a model's prediction and completion on a data set",
-        description="Scores prediction and completion of a model, and two baselines, against truth, by a protocol.",
+        help="score the depth of a bag or a data set against its truth",
+        description="Scores what the node would publish of a bag, or a network on any data set, and two baselines "
+        "against truth, by a protocol.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -86,9 +91,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="bfloat16: faster with OpenVINOExecutionProvider, float32 with any other (default: %(default)s)",
     )
     node = parser.add_argument_group("what the node would publish, of a bag")
-    node.add_argument("--network-only", action="store_true", help="score the network on each sample by itself instead")
+    node.add_argument("--network-only", action="store_true", help="score the network on each sample instead")
     node.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node (YAML)")
-    node.add_argument("--param", action="append", default=[], metavar="NAME:=VALUE", help="one parameter of the node")
+    node.add_argument("--param", action="append", default=[], metavar="NAME:=VALUE", help="one parameter of it")
     add_bag_options(parser)
     add_protocol_options(parser)
     parser.set_defaults(run=run)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 NODE_EPILOG = """\
 Parameters are those of depth_node (docs/depth_node.md), from a file as `ros2 run --params-file` takes it and one by one
-with --param; --model, --mode, --memory-s and --stride are short for model, mode, lidar.memory_s and cloud.stride. What
-is not set has the default of the node, but for `rectified`, which follows from the name of the image topic.
+with --param, which goes before the file; --model, --mode, --memory-s and --stride are short for model, mode,
+lidar.memory_s and cloud.stride, and go before both. What is not set has the default of the node, but `rectified`, which
+follows from the name of the image topic.
 """
 _SHORT = {"model": "model", "mode": "mode", "memory_s": "lidar.memory_s", "stride": "cloud.stride"}
 _POINTS = ("points", "scan", "sparse_depth", "range")
@@ -30,7 +31,7 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
         "--points",
         action="append",
         metavar="TOPIC",
-        help="points, or 'none'; default: the only ones, if any; repeated with topics of other types: they are merged",
+        help="points, or 'none'; default: the only ones, if any; again for topics of other types, which are merged",
     )
     topics.add_argument("--odom", metavar="TOPIC", help="odometry, or 'none'; default: the only one, if any")
     topics.add_argument(
@@ -40,7 +41,7 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME:=TOPIC",
         help="a topic by the node's name for it, as on the robot: image, camera_info, points, scan, sparse_depth, "
-        "range, odom or twist; image moves camera_info with it; may be repeated",
+        "range, odom or twist; image:= moves camera_info along; may be repeated",
     )
     parameters = parser.add_argument_group("parameters of the node")
     parameters.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node (YAML)")
@@ -91,7 +92,7 @@ def node_config(args: argparse.Namespace, topics: "BagTopics") -> "DepthNodeConf
 
 
 def parameters(file: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """Name -> value of the parameters of a file and, before those, of single assignments.
+    """Name -> value of the parameters of a file and of single assignments, which go before those of the file.
 
     Raises:
         ConfigError: they cannot be read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what is said about the parameters from the one place where they are: node_config.py.
+"""Writes what is said about the parameters from the one place where they are: stream/config.py.
 
 `python -m mono_depth_ros.ros.parameter_docs` rewrites config/depth_node.yaml and the table in docs/depth_node.md of the
 source tree it runs in; with `--check` it writes nothing and fails if they differ.
@@ -86,7 +86,7 @@ def _range(field: dataclasses.Field[Any]) -> str:
 
 
 def outdated(root: Path, write: bool) -> list[Path]:
-    """The files below a source tree that differ from what node_config.py says; they are written anew if asked."""
+    """The files below a source tree that differ from what stream/config.py says; they are written anew if asked."""
     page, config = root / "docs" / "depth_node.md", root / "config" / "depth_node.yaml"
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
@@ -108,7 +108,7 @@ def main() -> int:
     check = "--check" in sys.argv[1:]
     differing = outdated(Path.cwd(), write=not check)
     for path in differing:
-        sys.stdout.write(f"{path}: {'differs from node_config.py; run ' + COMMAND if check else 'written'}\n")
+        sys.stdout.write(f"{path}: {'differs from stream/config.py; run ' + COMMAND if check else 'written'}\n")
     return int(check and bool(differing))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of node_config.py on a node: declared, checked, watched."""
+"""The parameters of stream/config.py on a node: declared, checked, watched."""
 
 import dataclasses
 from collections.abc import Callable, Iterable

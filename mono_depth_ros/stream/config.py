@@ -78,17 +78,17 @@ class DepthNodeConfig:
     )
     precision: str = _parameter(
         PRECISIONS[0], "precision", "bfloat16: OpenVINO computes with eight bits of mantissa where the CPU can, "
-        "which is faster; other providers compute in float32 all the same", UNCONFIGURED, choices=PRECISIONS,
+        "which is faster; other providers compute in float32", UNCONFIGURED, choices=PRECISIONS,
     )
     intra_op_threads: int = _parameter(
         0, "intra_op_threads", "threads of ONNX Runtime; 0: one per core", UNCONFIGURED, (0, 256),
     )
     mode: str = _parameter(
-        AUTO, "mode", "auto: the dial decides by the points; prediction: points are not completed; completion: no "
-        "depth without a point", ANY_TIME, choices=tuple(FORCED),
+        AUTO, "mode", "auto: the dial decides by the points; prediction: depth from the image, points tell the scale "
+        "at most; completion: no depth without a point", ANY_TIME, choices=tuple(FORCED),
     )
     keep_warm: bool = _parameter(
-        False, "keep_warm", "work although nobody listens to any output, so that history is there when somebody does",
+        False, "keep_warm", "work although nobody listens to any output, so that memory and scale are there at once",
         ANY_TIME,
     )
     image_transport: str = _parameter(
@@ -96,14 +96,15 @@ class DepthNodeConfig:
         choices=("raw", "compressed"),
     )
     rectified: bool = _parameter(
-        True, "rectified", "true: images are rectified, P of camera_info holds; false: K and D hold, images are "
-        "rectified here", UNCONFIGURED,
+        True, "rectified", "true: images are rectified, P of camera_info describes them; false: they are raw, K and D "
+        "describe them, and they are rectified here", UNCONFIGURED,
     )
     image_bits: int = _parameter(
-        FIND_BITS, "image.bits", "significant bits of 16-bit images, 8 to 16; 0 finds them", UNCONFIGURED, (0, 16),
+        FIND_BITS, "image.bits", "significant bits of 16-bit images, 8 to 16; 0: found from the images",
+        UNCONFIGURED, (0, 16),
     )
     point_sources: tuple[str, ...] = _parameter(
-        POINT_SOURCES, "points.sources", "topics with points that are listened to; all that come are merged",
+        POINT_SOURCES, "points.sources", "topics with points to subscribe; all that come are merged",
         UNCONFIGURED, choices=POINT_SOURCES,
     )
     sparse_depth_transport: str = _parameter(
@@ -111,46 +112,51 @@ class DepthNodeConfig:
         UNCONFIGURED, choices=("raw", "compressedDepth"),
     )
     time_field: str = _parameter(
-        "", "lidar.time_field", "field of a cloud with the time of each point; empty: t, time, timestamp or "
-        "offset_time; none: all at once", UNCONFIGURED,
+        "", "lidar.time_field", "field of a cloud with the time of each point, where needed with its unit, as in "
+        "t:us (s, ms, us or ns); empty: the first of t, time, timestamp, offset_time, time_stamp, timeStamp and stamps "
+        "that is there; none: all points of a scan are simultaneous", UNCONFIGURED,
     )
     min_range_m: float = _parameter(
-        MIN_RANGE_M, "lidar.min_range_m", "points nearer to their sensor are no measurements: rays without a return, "
-        "the robot's own body", UNCONFIGURED, (0.0, 100.0),
+        MIN_RANGE_M, "lidar.min_range_m", "points of a cloud or planar scan nearer than this to their sensor are "
+        "dropped: rays without a return, the robot's own body", UNCONFIGURED, (0.0, 100.0),
     )
     lidar_offset_s: float = _parameter(
-        0.0, "lidar.time_offset_s", "is added to the stamps of points, scan, range and sparse_depth, whose clock may "
-        "be another than the camera's", UNCONFIGURED, (-1e9, 1e9),
+        0.0, "lidar.time_offset_s", "is added to the stamps of clouds, planar scans and ranges, for a LiDAR whose "
+        "clock is not the camera's", UNCONFIGURED, (-1e9, 1e9),
     )
     memory_s: float = _parameter(
-        1.0, "lidar.memory_s", "scans up to this far from the image are carried to it by odometry; 0: the nearest only",
+        1.0, "lidar.memory_s", "scans up to this long before or after the image are carried to it by odometry; 0: the "
+        "nearest only",
         ANY_TIME, (0.0, 5.0),
     )
     memory_points: int = _parameter(
-        20_000, "lidar.max_points", "most points in view of all remembered scans together", ANY_TIME, (1, 1_000_000),
+        20_000, "lidar.max_points", "most points in view that are kept of all remembered scans together",
+        ANY_TIME, (1, 1_000_000),
     )
     max_wait_s: float = _parameter(
-        0.05, "sync.max_wait_s", "longest time that an image is held for points of its stamp", ANY_TIME, (0.0, 1.0),
+        0.05, "sync.max_wait_s", "longest time that an image waits for the points of its stamp", ANY_TIME, (0.0, 1.0),
     )
     points_tolerance_s: float = _parameter(
-        0.02, "sync.points_tolerance_s", "points older than the image by no more than this are not waited for",
+        0.02, "sync.points_tolerance_s",
+        "an image does not wait if the newest points are older than it by no more than this",
         ANY_TIME, (0.0, 1.0),
     )
     max_points_age_s: float = _parameter(
-        0.25, "dial.max_points_age_s", "older points are not completed any more, but for those of the memory",
+        0.25, "dial.max_points_age_s", "completion ends when the points are older, unless the memory carries them",
         ANY_TIME, (0.001, 2.0),
     )
     resume_points_age_s: float = _parameter(
-        0.2, "dial.resume_points_age_s", "completion begins again with points of this age", ANY_TIME, (0.001, 2.0),
+        0.2, "dial.resume_points_age_s", "completion begins again when the points are no older than this",
+        ANY_TIME, (0.001, 2.0),
     )
     min_points: int = _parameter(
-        10, "dial.min_points", "fewer points in view are not completed any more", ANY_TIME, (1, 1_000_000),
+        10, "dial.min_points", "completion ends with fewer points in view", ANY_TIME, (1, 1_000_000),
     )
     resume_points: int = _parameter(
         15, "dial.resume_points", "completion begins again with this many points in view", ANY_TIME, (1, 1_000_000),
     )
     anchor: bool = _parameter(
-        True, "completion.anchor", "completed depth is made to go through its points", ANY_TIME,
+        True, "completion.anchor", "completed depth is made to pass through its points", ANY_TIME,
     )
     fill: bool = _parameter(
         True, "completion.fill", "completed depth is mixed with its points as spread between the edges of the image",
@@ -158,35 +164,38 @@ class DepthNodeConfig:
     )
     scale_order: tuple[str, ...] = _parameter(
         _SCALE_SOURCES, "scale.order",
-        "who vouches for the metres of a prediction, the best first; left out: not asked",
+        "where the metric scale of a prediction comes from, the best source first; one that is left out is not used",
         ANY_TIME, choices=_SCALE_SOURCES,
     )
     scale_combine: str = _parameter(
-        "first", "scale.combine", "first: the first source of the order that is there; fuse: all, by inverse variance",
+        "first", "scale.combine",
+        "first: the first source of the order that is there; fuse: all, weighted by inverse variance",
         ANY_TIME, choices=("first", "fuse"),
     )
     scale_max_rate: float = _parameter(
-        0.1, "scale.max_rate", "largest change of the factor in a second; 0.1: about 10 %", ANY_TIME, (0.001, 10.0),
+        0.1, "scale.max_rate", "largest change of the scale factor in a second; 0.1: about 10 %",
+        ANY_TIME, (0.001, 10.0),
     )
     scale_max_age_s: float = _parameter(
-        60.0, "scale.max_age_s", "a source that was silent for so long is not asked any more", ANY_TIME, (0.1, 3600.0),
+        60.0, "scale.max_age_s", "a source that was silent for this long is not used any more", ANY_TIME, (0.1, 3600.0),
     )
     base_height_m: float = _parameter(
-        0.0, "scale.base_height_m", "height of the base's frame above the ground; that of the camera follows",
+        0.0, "scale.base_height_m", "height of the base's frame above the ground; the camera's height follows from it",
         ANY_TIME, (-5.0, 50.0),
     )
     T_camera_lidar: tuple[float, ...] = _parameter(
-        (), "extrinsics.T_camera_lidar", "points in the camera's optical frame: x y z (m) qx qy qz qw; empty: TF",
+        (), "extrinsics.T_camera_lidar",
+        "pose of the LiDAR in the camera's optical frame: x y z (m) qx qy qz qw; empty: TF",
         UNCONFIGURED,
     )
     T_camera_scan: tuple[float, ...] = _parameter(
-        (), "extrinsics.T_camera_scan", "planar scanner in the camera's optical frame, likewise", UNCONFIGURED,
+        (), "extrinsics.T_camera_scan", "pose of the planar scanner, likewise", UNCONFIGURED,
     )
     T_camera_range: tuple[float, ...] = _parameter(
-        (), "extrinsics.T_camera_range", "range finder in the camera's optical frame, likewise", UNCONFIGURED,
+        (), "extrinsics.T_camera_range", "pose of the range finder, likewise", UNCONFIGURED,
     )
     T_base_camera: tuple[float, ...] = _parameter(
-        (), "extrinsics.T_base_camera", "optical frame in the base of the odometry: x y z (m) qx qy qz qw; empty: TF",
+        (), "extrinsics.T_base_camera", "pose of the camera's optical frame in the base of the odometry, likewise",
         UNCONFIGURED,
     )
     output_encoding: str = _parameter(
@@ -201,7 +210,7 @@ class DepthNodeConfig:
         1, "cloud.stride", "every n-th pixel of every n-th row becomes a point", ANY_TIME, (1, 64),
     )
     preview_max_depth_m: float = _parameter(
-        80.0, "preview.max_depth_m", "this and more is the coldest colour", ANY_TIME, (1.0, 1000.0),
+        80.0, "preview.max_depth_m", "from this depth on everything has the coldest colour", ANY_TIME, (1.0, 1000.0),
     )
     diagnostics_period_s: float = _parameter(
         1.0, "diagnostics.period_s", "time between two messages on /diagnostics", AT_START, (0.1, 60.0),
@@ -276,7 +285,7 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number wi
 FIELDS: dict[str, dataclasses.Field[Any]] = {
     field.metadata["name"]: field for field in dataclasses.fields(DepthNodeConfig)
 }
-# What ROS itself sets on a node, and what rig_node has beside these (rig_config.py).
+# What ROS itself sets on a node, and what rig_node has beside these (stream/rig_config.py).
 _NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.", "rig.")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters are described once, in node_config.py; the shipped file and the page say the same. Needs no ROS."""
+"""The parameters are described once, in stream/config.py; the shipped file and the page say the same. Needs no ROS."""
 
 from __future__ import annotations
 

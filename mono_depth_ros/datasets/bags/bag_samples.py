@@ -119,8 +119,8 @@ def read_bag(
     """The images of one camera in a rosbag2, with the points, pose, speed and truth that belong to each.
 
     Images are rectified. Points are those of the scan nearest in time, carried to the stamp of the image by odometry.
-    What is not there for an image, for a moment or at all, is None: no image is left out. The bag is read anew each
-    time the samples are asked for.
+    What is not there for an image, for a moment or at all, is None. Only an image that cannot be read, or has no
+    camera_info, is left out, and counted in `left_out`. The bag is read anew each time the samples are asked for.
 
     Args:
         path: folder of the bag, or its .mcap or .db3 file.
