@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mono-depth evaluate`: how good the depth of a model is on a data set with truth."""
+"""`mono-depth evaluate`: how good the node's depth of a bag, or a model's depth of any data set, is against truth."""
 
 import argparse
 import datetime

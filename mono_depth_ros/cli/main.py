@@ -24,7 +24,7 @@ where to start:
   mono-depth demo --out out/demo            a synthetic robot, the ROS 2 node, a report (no data needed)
   mono-depth simulate --out BAG             a synthetic drive as a bag, with perfect truth
   mono-depth replay BAG --out OUT_BAG       depth and clouds for a recorded drive, without ROS
-  mono-depth evaluate --data BAG ...        how good the depth is, with and without LiDAR
+  mono-depth evaluate --data BAG ...        how good the depth is that the node would publish
   mono-depth train RECIPE.yaml              train a network; then `mono-depth export`
   mono-depth doctor                         why there is no depth: looks at the running ROS graph
 """

@@ -24,7 +24,7 @@ examples:
   mono-depth replay drive --out out/dropout --points /lidar/points_4beam --drop /lidar/points_4beam:1.0-2.0
   mono-depth replay drive --out out/both --points /lidar/points --points /scan
   mono-depth replay drive --out out/camera_only --points none --odom none
-  mono-depth replay drive --out out/scaled --mode prediction --param scale.order:=[points,camera_height]
+  mono-depth replay drive --out out/scaled --mode prediction --param 'scale.order:=[points,camera_height]'
 """
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the sensors sit: from parameters, or from TF. A failed look-up is a reason, never the identity."""
+"""Where the sensors sit: from parameters, or from transforms. A failed look-up is a reason, never the identity."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
