@@ -182,7 +182,7 @@ def _print_notes(data_sets: Sequence[Any]) -> None:
     for data in data_sets:
         for outcome, count in getattr(data, "outcomes", {}).items():
             console.print(f"{count} images {outcome}", markup=False, highlight=False)
-        for notes, what in (("problems", "the node said"), ("left_out", "left out")):
+        for notes, what in (("problems", "said"), ("left_out", "left out")):
             for text, count in sorted(getattr(data, notes, {}).items(), key=lambda note: -note[1])[:5]:
                 console.print(f"{what} {count} x: {text}", style="yellow", markup=False, highlight=False)
 

@@ -119,7 +119,7 @@ def _print_summary(replay: "Replay", out: Path) -> None:
         console.print(f"{count} x {problem}", style="yellow", markup=False)
     for reason in tally.suspicions:
         console.print(f"calibration_suspect: {reason}", style="yellow", markup=False)
-    if replay.stream.intake.lens.rectifier is not None:
+    if replay.stream.intake.lens.applied:
         console.print("the raw images have lens distortion; they were rectified with D")
     if not tally.depths:
         console.print("no depth came out of any image; the lines above say why", style="bold red", markup=False)

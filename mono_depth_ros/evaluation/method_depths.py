@@ -110,7 +110,7 @@ def method_depths(
 
     if sample.published is not None:
         published = sample.published
-        depths[PUBLISHED] = resampled(published.depth_m, published.camera, truth_camera, protocol.resize)
+        depths[PUBLISHED] = _on_truth_grid(published.depth_m, published.camera, sample, truth_camera, protocol)
     if network is not None:
         predicted_m = on_truth(network.predicted_m, network.fit)
         depths[PREDICTION] = predicted_m

@@ -228,6 +228,8 @@ class SensorIntake:
         elif (width_px, height_px) != (known.width_px, known.height_px):
             known = _same_view(known, width_px, height_px)
         points_m = known.unproject(depth_m)[np.isfinite(depth_m) & (depth_m > 0)]
+        stamp_ns += round(self._policy.lidar_offset_s * 1e9)
+        self._clocks.message(SPARSE_DEPTH, stamp_ns)
         self.buffer.set_T_camera_lidar(ALIGNED_FRAME, np.eye(4))
         self.buffer.add_points(stamp_ns, points_m, ALIGNED_FRAME, source=SPARSE_DEPTH)
 

@@ -25,6 +25,7 @@ class Lens:
     Attributes:
         rectifier: for the images of the newest camera_info; None where they are passed on as they are.
         distorted: whether a camera_info of raw images had distortion.
+        applied: whether an image was rectified.
         warning: what looks wrong with the newest camera_info; empty if nothing does.
     """
 
@@ -33,6 +34,7 @@ class Lens:
         self._rectify = rectify
         self._image_topic = image_topic
         self.warning = ""
+        self.applied = False
         self._key: tuple[object, ...] | None = None
         self.rectifier: Rectifier | None = None
         self.distorted = False
@@ -62,4 +64,5 @@ class Lens:
         rectifier = self.rectifier
         if rectifier is None or image_rgb.shape[:2] != (rectifier.camera.height_px, rectifier.camera.width_px):
             return image_rgb
+        self.applied = True
         return rectifier.image(image_rgb)

@@ -12,10 +12,10 @@ from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import Engine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
+from mono_depth_ros.intake.problem_counts import ProblemCounts
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.replay.bag_stream import BagStream
-from mono_depth_ros.replay.replay import Tally
 from mono_depth_ros.stream.config import DepthNodeConfig
 from mono_depth_ros.stream.depth_stream import StreamOutput
 
@@ -33,6 +33,7 @@ class PublishedSamples:
 
     Attributes:
         outcomes: "MODE: reason" -> images of the latest pass.
+        problems: what the node refused, missed or warned of -> how often, in the latest pass.
         left_out: images without truth, and why.
     """
 
@@ -44,24 +45,17 @@ class PublishedSamples:
         names = dataclasses.replace(samples.query.names, points=NO_TOPIC, points_info=None)
         self._with_truth = BagSamples(samples.path, dataclasses.replace(samples.query, names=names))
         self.outcomes: Counter[str] = Counter()
-        self._tally = Tally()
+        self.problems = ProblemCounts()
         self.left_out: Counter[str] = Counter()
-
-    @property
-    def problems(self) -> Counter[str]:
-        """What the node refused, missed or warned of -> how often, in the latest pass."""
-        return self._tally.problems
 
     def __length_hint__(self) -> int:
         return self._with_truth.__length_hint__()
 
     def __iter__(self) -> Iterator[DepthSample]:
-        self.outcomes, self._tally = Counter(), Tally()
+        self.outcomes, self.problems = Counter(), ProblemCounts()
         outputs: dict[int, StreamOutput] = {}
         with Rosbag2Reader(self._samples.path) as bag:
-            stream = BagStream(
-                bag, self._samples.topics, self._config, self._engine, self._pose, self._tally.note_problem
-            )
+            stream = BagStream(bag, self._samples.topics, self._config, self._engine, self._pose, self.problems.note)
             published = stream.outputs()
             for sample in self._with_truth:
                 self.left_out = self._with_truth.left_out

@@ -11,6 +11,7 @@ from mono_depth_ros.datasets.bags.topics import BagTopics
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
+from mono_depth_ros.intake.problem_counts import ProblemCounts
 from mono_depth_ros.messages.outputs import ImageCounts
 from mono_depth_ros.perception.dial import Mode
 from mono_depth_ros.perception.result import DepthResult
@@ -75,17 +76,11 @@ class Tally:
     depths: int = 0
     dropped_messages: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: ProblemCounts = field(default_factory=ProblemCounts)
     latencies_s: list[float] = field(default_factory=list)
     changes: list[tuple[int, float, str, str]] = field(default_factory=list)
     scales: list[str] = field(default_factory=list)
     suspicions: list[str] = field(default_factory=list)
-    _first_of_kind: dict[str, str] = field(default_factory=dict)
-
-    def note_problem(self, source: str, problem: str) -> None:
-        """Counts a problem, under the first of its kind."""
-        text = problem if problem.startswith(f"{source}:") else f"{source}: {problem}"
-        self.problems[self._first_of_kind.setdefault(":".join(text.split(":", 2)[:2]), text)] += 1
 
     def note(self, output: StreamOutput, since_start_s: float, latency_s: float) -> None:
         """Counts what became of an image."""
@@ -144,7 +139,7 @@ class Replay:
         static = {topic for topic in transforms if topic.endswith("/tf_static")}
         self._copied = {*topics.names(), *transforms} if with_inputs else static
         self.tally = Tally()
-        self._bag_stream = BagStream(bag, topics, config, engine, pose, self.tally.note_problem)
+        self._bag_stream = BagStream(bag, topics, config, engine, pose, self.tally.problems.note)
         self.stream = self._bag_stream.stream
 
     def images(self) -> Iterator[None]:

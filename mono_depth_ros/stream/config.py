@@ -121,8 +121,8 @@ class DepthNodeConfig:
         "dropped: rays without a return, the robot's own body", UNCONFIGURED, (0.0, 100.0),
     )
     lidar_offset_s: float = _parameter(
-        0.0, "lidar.time_offset_s", "is added to the stamps of clouds, planar scans and ranges, for a LiDAR whose "
-        "clock is not the camera's", UNCONFIGURED, (-1e9, 1e9),
+        0.0, "lidar.time_offset_s", "is added to the stamps of points of every source, for a LiDAR whose clock is not "
+        "the camera's", UNCONFIGURED, (-1e9, 1e9),
     )
     memory_s: float = _parameter(
         1.0, "lidar.memory_s", "scans up to this long before or after the image are carried to it by odometry; 0: the "

@@ -1,43 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The drive that these tests change."""
 
-from pathlib import Path
-
 import pytest
 from street_recording import Recording, record
-
-# What is not as it should be yet, and has to be told once it is.
-OPEN = {
-    "replay takes images whose stamp is 0": (
-        "test_a_recording_gives_the_depth_that_it_allows[stamps: nobody fills them in]",
-        "test_a_recording_gives_the_depth_that_it_allows[stamps: a clock that begins at 0]",
-    ),
-    "images that were not rectified are said to be": (
-        "test_a_recording_gives_the_depth_that_it_allows[images: halved, camera_info is not, of a lens]",
-    ),
-    "channels that are not of ROS 2 are left out, but not told": (
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[json]",
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[json without a schema]",
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[protobuf]",
-    ),
-    "evaluate with --out, without points, ends in StopIteration": (
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[as it should be, by its scans-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[mounts are on /tf-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[every scan 9 ms late-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[no odometry, and every scan 9 ms late-published]",
-    ),
-    "evaluate --network-only does not say that the odometry is not placed": (
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[odometry's base is not placed-prediction]",
-    ),
-}  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what is known to fail."""
-    reasons = {name: reason for reason, names in OPEN.items() for name in names}
-    for item in items:
-        if Path(__file__).parent in item.path.parents and item.name in reasons:
-            item.add_marker(pytest.mark.xfail(strict=True, reason=reasons[item.name]))
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ class BagSamples:
         path, query: as given.
         topics: of the camera.
         left_out: what could not be used in the latest pass, and why -> how many.
+        problems: what was used but looks wrong, or is not placed -> at how many images.
 
     Raises:
         DataError: the bag cannot be read, or a topic is missing.
@@ -77,6 +78,7 @@ class BagSamples:
             self.topics = choose_topics(bag.types, query.names)
             images = bag.counts[self.topics.image]
         self.left_out: Counter[str] = Counter()
+        self.problems: Counter[str] = Counter()
         after = max(0, images - query.skip)
         self._most = after if query.limit is None else min(after, query.limit)
 
@@ -95,9 +97,11 @@ class BagSamples:
     def __iter__(self) -> Iterator[DepthSample]:
         query = self.query
         stop = None if query.limit is None else query.skip + query.limit
-        self.left_out = Counter()
+        self.left_out, self.problems = Counter(), Counter()
         with Rosbag2Reader(self.path) as bag:
-            samples = read_samples(bag, self.topics, query.truth, query.options, query.partial, self.left_out)
+            samples = read_samples(
+                bag, self.topics, query.truth, query.options, query.partial, self.left_out, self.problems
+            )
             yield from islice(samples, query.skip, stop)
 
 
@@ -154,6 +158,7 @@ def read_samples(
     options: BagOptions = _RECTIFIED,
     partial: bool = False,
     left_out: "Counter[str] | None" = None,
+    problems: "Counter[str] | None" = None,
 ) -> Iterator[DepthSample]:
     """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
 
@@ -169,6 +174,7 @@ def read_samples(
         options: extrinsics and the like.
         partial: whether images without a scan or truth are given too.
         left_out: counts what could not be used, by reason.
+        problems: counts the images at which something looks wrong, or is not placed.
 
     Raises:
         ConfigError: a truth that cannot be scaled.
@@ -185,8 +191,11 @@ def read_samples(
     if left_out is None:
         left_out = Counter()
     left_out.update(reading.left_out)
+    if problems is not None:
+        problems.update(reading.problems)
     if not given:
-        reasons = "; ".join(f"{why} ({count} x)" for why, count in left_out.most_common(4))
+        found = [*left_out.most_common(4), *reading.problems.most_common(2)]
+        reasons = "; ".join(f"{why} ({count} x)" for why, count in found)
         raise DataError(f"bag {bag.path}: expected images that can be used, got none: {reasons or 'no image at all'}")
 
 
@@ -210,7 +219,7 @@ class _Reading:
         elif truth.labels is None:
             own = [topic for topic in (f"/truth{topics.camera}/labels", "/truth/labels") if topic in bag.types]
             self._labels = LabelTruth(bag, own[0], False, lens) if own else None
-        self.left_out = self._drive.left_out
+        self.left_out, self.problems = self._drive.left_out, self._drive.problems
 
     def samples(self) -> Iterator[DepthSample]:
         """Those of the whole bag."""

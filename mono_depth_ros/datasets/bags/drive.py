@@ -23,6 +23,7 @@ from mono_depth_ros.datasets.bags.topics import (
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics, FixedTransform, TransformSource
+from mono_depth_ros.intake.problem_counts import ProblemCounts
 from mono_depth_ros.intake.sensor_intake import (
     CAMERA_INFO,
     DEPTH_INFO,
@@ -107,6 +108,7 @@ class BagDrive:
 
     Attributes:
         left_out: why messages and images were left out -> how many, beginning with the topic.
+        problems: what is used but looks wrong, or is not placed -> at how many images.
     """
 
     def __init__(self, bag: Rosbag2Reader, topics: BagTopics, intake: SensorIntake, tree: TransformTree) -> None:
@@ -114,6 +116,7 @@ class BagDrive:
         self._sensors = bag_sensors(bag.types, topics)
         self._waiting: deque[tuple[int, Any]] = deque()
         self.left_out: Counter[str] = Counter()
+        self.problems = ProblemCounts()
 
     def images(
         self, more: Collection[str] = (), hear: Callable[[BagMessage, Any], None] | None = None
@@ -143,6 +146,7 @@ class BagDrive:
                 continue
             sensor = self._sensors.get(message.topic)
             if sensor == IMAGE_SENSOR:
+                self._intake.image_arrived(message.stamp_ns)
                 self._waiting.append((message.stamp_ns, decoded))
             elif sensor is not None:
                 problem = self._intake.put(sensor, decoded)
@@ -161,6 +165,11 @@ class BagDrive:
                 self.left_out[_of(self._topics.image, str(error))] += 1
                 continue
             yield image
+            # By now the image was asked for what is known at its stamp.
+            for problem in self._intake.transform_problems:
+                self.problems.note("extrinsics", problem)
+            for sensor, warning in self._intake.warnings():
+                self.problems.note(sensor, warning)
 
     def _is_due(self, now_ns: int) -> bool:
         return len(self._waiting) > _MAX_WAITING or abs(now_ns - self._waiting[0][0]) > _WAIT_NS
