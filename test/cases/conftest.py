@@ -15,17 +15,6 @@ OPEN = {
     "images that were not rectified are said to be": (
         "test_a_recording_gives_the_depth_that_it_allows[images: halved, camera_info is not, of a lens]",
     ),
-    "channels that are not of ROS 2 are left out, but not told": (
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[json]",
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[json without a schema]",
-        "test_channels_that_are_not_of_ros_2_are_left_out_and_told[protobuf]",
-    ),
-    "evaluate with --out, without points, ends in StopIteration": (
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[as it should be, by its scans-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[mounts are on /tf-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[every scan 9 ms late-published]",
-        "test_what_can_be_scored_is_scored_and_the_rest_is_told[no odometry, and every scan 9 ms late-published]",
-    ),
     "evaluate --network-only does not say that the odometry is not placed": (
         "test_what_can_be_scored_is_scored_and_the_rest_is_told[odometry's base is not placed-prediction]",
     ),
