@@ -33,8 +33,8 @@ _EPILOG = """\
 cameras of a rig. Every method is scored on the same pixels.
 
 Of a bag, what the node would publish is scored: same intake, dial, LiDAR memory, scale and limits of depth, image by
-image from the beginning of the drive, with the parameters of --params and --param. Model, provider and precision are
-those of the options, and no pose_model is used.
+image from the beginning of the drive, with the parameters of --params and --param; --model, --provider and --precision go
+before theirs.
 
   published                 the node's depth in metres, at the pixels where it publishes one
 
@@ -77,7 +77,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default="street", help=f"folder, name or {NO_MODEL!r} (default: %(default)s)")
+    parser.add_argument("--model", help=f"folder, name or {NO_MODEL!r} (default: that of --params, or street)")
     parser.add_argument(
         "--data", required=True, action="append", metavar="URL", help="data set or bag; again for a further camera"
     )
@@ -87,8 +87,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16: faster with OpenVINOExecutionProvider, float32 with any other (default: %(default)s)",
+        help="bfloat16: faster with OpenVINOExecutionProvider, float32 with any other (default: float32)",
     )
     node = parser.add_argument_group("what the node would publish, of a bag")
     node.add_argument("--network-only", action="store_true", help="score the network on each sample instead")
@@ -102,18 +101,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Scores, prints the tables, writes the folder; returns the exit code."""
     from mono_depth_ros.datasets.open_dataset import open_dataset
-    from mono_depth_ros.inference.engine import OnnxEngine
-    from mono_depth_ros.share import model_path
 
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: expected at least 1, got {args.limit}")
     protocol = chosen_protocol(args)
     urls = [data_url(text, _bag_options(args)) for text in args.data]
-    engine = None
-    if args.model != NO_MODEL:
-        engine = OnnxEngine(
-            model_path(args.model), args.provider or ("CPUExecutionProvider",), precision=args.precision
-        )
+    engine = _open_model(args)
     data_sets, node = _as_published(args, [open_dataset(url) for url in urls], engine, protocol)
     folder = None if args.out is None else _folder(args.out, urls, engine, protocol, args.limit, node)
     print(f"scores {node or 'the network on each sample by itself'}")
@@ -137,6 +130,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _open_model(args: argparse.Namespace) -> "OnnxEngine | None":
+    """The model of the options, or else of the node's parameters; None for the baselines only."""
+    from mono_depth_ros.cli.node_options import parameters
+    from mono_depth_ros.inference.engine import OnnxEngine
+    from mono_depth_ros.share import model_path
+    from mono_depth_ros.stream.parameter_file import config_from
+
+    given = parameters(args.params, args.param)
+    options = (("model", args.model), ("providers", args.provider), ("precision", args.precision))
+    config = config_from(given | {name: value for name, value in options if value is not None})
+    if config.model == NO_MODEL:
+        return None
+    return OnnxEngine(model_path(config.model), config.providers, config.intra_op_threads, config.precision)
+
+
 def _as_published(
     args: argparse.Namespace, data_sets: list[Any], engine: "OnnxEngine | None", protocol: "Protocol"
 ) -> tuple[list[Any], str]:
@@ -148,7 +156,9 @@ def _as_published(
     """
     from mono_depth_ros.datasets.bags.bag_samples import BagSamples
     from mono_depth_ros.evaluation.protocols import Fit, Preparation
+    from mono_depth_ros.inference.pose_engine import open_pose_model
     from mono_depth_ros.replay.published_samples import PublishedSamples
+    from mono_depth_ros.share import model_path
 
     bags = [data for data in data_sets if isinstance(data, BagSamples)]
     if engine is None or args.network_only or len(bags) < len(data_sets):
@@ -160,10 +170,14 @@ def _as_published(
             f"--protocol {protocol.name}: expected one that takes images as the node does, got one that crops or "
             "mirrors them; add --network-only"
         )
-    published = [PublishedSamples(bag, node_config_of(args, bag), engine, None) for bag in bags]
-    return published, "what the node would publish" + "".join(
-        f", {text}" for text in (args.params, *args.param) if text
-    )
+    published = []
+    for bag in bags:
+        config = node_config_of(args, bag)
+        folder = model_path(config.pose_model) if config.pose_model else None
+        pose = open_pose_model(folder, engine, config.providers, config.intra_op_threads)
+        published.append(PublishedSamples(bag, config, engine, pose))
+    given = [str(text) for text in (args.params, *args.param) if text]
+    return published, ", ".join(["what the node would publish", *given])
 
 
 def node_config_of(args: argparse.Namespace, bag: "BagSamples") -> "DepthNodeConfig":
@@ -277,7 +291,7 @@ def _origin(args: argparse.Namespace, urls: list[str], engine: "OnnxEngine | Non
     """Where the numbers come from."""
     contract = None if engine is None else engine.contract
     return {
-        "model": args.model if contract is None else contract.name,
+        "model": NO_MODEL if contract is None else contract.name,
         "model_sha256": None if contract is None else contract.onnx_sha256,
         "provider": None if engine is None else engine.provider,
         "precision": None if engine is None else engine.precision,
