@@ -126,7 +126,6 @@ def _bag_query(path: Path, options: dict[str, str]) -> BagQuery:
     )
     places = {key: transform(options[key], key) for key in ("T_camera_lidar", "T_base_camera") if key in options}
     feed = BagOptions(
-        rectify=True,
         T_camera_lidar=places.get("T_camera_lidar"),
         T_base_camera=places.get("T_base_camera"),
         time_field=options.get("point_time"),

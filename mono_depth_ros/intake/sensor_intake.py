@@ -52,8 +52,7 @@ class IntakePolicy:
     """What messages do not say of themselves.
 
     Attributes:
-        rectified: whether images are rectified; raw ones are rectified here, if `rectify`.
-        rectify: else raw images are passed on as they are.
+        rectified: whether images are rectified; raw ones are rectified here.
         time_field: field of a cloud with the time of each point; None finds it, "none" takes all for simultaneous.
         lidar_offset_s: is added to the stamps of points, for a sensor whose clock is another.
         min_range_m: points nearer to their sensor are no measurements: returns of nothing, or of the robot itself.
@@ -62,7 +61,6 @@ class IntakePolicy:
     """
 
     rectified: bool = True
-    rectify: bool = True
     time_field: str | None = None
     lidar_offset_s: float = 0.0
     min_range_m: float = MIN_RANGE_M
@@ -104,7 +102,7 @@ class SensorIntake:
     ) -> None:
         self.buffer = buffer
         self.extrinsics = extrinsics
-        self.lens = Lens(policy.rectified, policy.rectify, policy.image_topic)
+        self.lens = Lens(policy.rectified, policy.image_topic)
         self._bits = ImageBits(policy.image_bits)
         self._point_warnings: dict[str, str] = {}
         self.transform_problems: tuple[str, ...] = ()

@@ -19,25 +19,21 @@ class Lens:
 
     Args:
         rectified: whether the images are rectified already; then D does not count.
-        rectify: whether raw images with distortion are rectified; else they are passed on as they are.
         image_topic: of the images, whose name may say that they are rectified.
 
     Attributes:
-        rectifier: for the images of the newest camera_info; None where they are passed on as they are.
-        distorted: whether a camera_info of raw images had distortion.
+        rectifier: for the images of the newest camera_info; None for rectified images and straight lenses.
         applied: whether an image was rectified.
         warning: what looks wrong with the newest camera_info; empty if nothing does.
     """
 
-    def __init__(self, rectified: bool, rectify: bool = True, image_topic: str = "") -> None:
+    def __init__(self, rectified: bool, image_topic: str = "") -> None:
         self._rectified = rectified
-        self._rectify = rectify
         self._image_topic = image_topic
         self.warning = ""
         self.applied = False
         self._key: tuple[object, ...] | None = None
         self.rectifier: Rectifier | None = None
-        self.distorted = False
 
     def update(self, msg: CameraInfoMessage) -> PinholeCamera:
         """Takes a camera_info in; the map is computed anew only if it says something new.
@@ -53,9 +49,8 @@ class Lens:
         if self._rectified or not has_distortion(msg):
             self.rectifier, self._key = None, None
             return camera
-        self.distorted = True
         key = (camera, str(msg.distortion_model), tuple(float(number) for number in msg.d))
-        if self._rectify and key != self._key:
+        if key != self._key:
             self.rectifier, self._key = Rectifier(msg), key
         return camera
 

@@ -52,13 +52,11 @@ class BagOptions:
     """What the bag does not say, or is not asked for.
 
     Attributes:
-        rectify: whether raw images with distortion are rectified; else they are passed on as they are.
         T_camera_lidar: where the sparse sensor sits, in place of the bag's transforms.
         T_base_camera: where the camera sits, in place of the bag's transforms.
         time_field: field of a cloud with the time of each point; None finds it, "none" takes all for simultaneous.
     """
 
-    rectify: bool = True
     T_camera_lidar: RigidTransform | None = None
     T_base_camera: RigidTransform | None = None
     time_field: str | None = None
@@ -67,7 +65,7 @@ class BagOptions:
         """An intake for a drive of these topics."""
         points = _place(self.T_camera_lidar, tree)
         extrinsics = CameraExtrinsics({POINTS: points}, _place(self.T_base_camera, tree), recheck_s=_ALWAYS)
-        policy = IntakePolicy(topics.rectified, self.rectify, self.time_field, image_topic=topics.image)
+        policy = IntakePolicy(topics.rectified, self.time_field, image_topic=topics.image)
         return SensorIntake(buffer, extrinsics, policy)
 
 
