@@ -33,8 +33,8 @@ _EPILOG = """\
 cameras of a rig. Every method is scored on the same pixels.
 
 Of a bag, what the node would publish is scored: same intake, dial, LiDAR memory, scale and limits of depth, image by
-image from the beginning of the drive, with the parameters of --params and --param; --model, --provider and --precision go
-before theirs.
+image from the beginning of the drive, with the parameters of --params and --param; --model, --provider and --precision
+go before theirs.
 
   published                 the node's depth in metres, at the pixels where it publishes one
 
