@@ -53,7 +53,7 @@ def scored(model: str, name: str, args: argparse.Namespace) -> dict[str, Scores]
     found = {}
     for trial, arguments in trials.items():
         folder = args.out / name / trial
-        command(["evaluate", "--model", model, *arguments, "--out", str(folder)], args.out)
+        command(["evaluate", "--network-only", "--model", model, *arguments, "--out", str(folder)], args.out)
         found[trial] = json.loads((folder / "results.json").read_text(encoding="utf-8"))["scores"]
     return found
 

@@ -157,7 +157,8 @@ def run_row(row: Row, seed: int, args: argparse.Namespace) -> Result:
     for trial in trials(args.recorded, args.out / "cache"):
         if trial.name not in result["scores"]:
             folder = out / trial.name
-            command = ["evaluate", "--model", str(out / "model"), *trial.arguments, "--out", str(folder)]
+            command = ["evaluate", "--network-only", "--model", str(out / "model")]
+            command += [*trial.arguments, "--out", str(folder)]
             _command(command, log)
             result["commands"].append(_shown(command))
             result["scores"][trial.name] = json.loads((folder / "results.json").read_text(encoding="utf-8"))["scores"]

@@ -106,7 +106,9 @@ def measured(name: str, model: Path, out: Path, recorded: Path, limit: int | Non
     least = [number for number in (limit, run.limit) if number is not None]
     # By name where it is shipped: figures show what the model was called.
     shown = model.name if model.parent == ROOT / "models" else str(model)
-    arguments = [run.command, "--model", shown, *run.options, *(["--limit", str(min(least))] if least else [])]
+    # The tables are of the network, its way of using points, and the baselines, on each image by itself.
+    how = ["evaluate", "--network-only"] if run.command == "evaluate" else [run.command]
+    arguments = [*how, "--model", shown, *run.options, *(["--limit", str(min(least))] if least else [])]
     key = {"arguments": arguments, "sha256": load_contract(model).onnx_sha256}
     key |= {"worlds": GENERATOR_VERSION, "rules": VERSION}
     done, folder = out / f"{name}.done.json", out / name

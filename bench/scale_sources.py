@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mono_depth_ros.datasets.bags.drive import BagDrive, BagOptions
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
-from mono_depth_ros.datasets.bags.snapshot_feed import SnapshotFeed
 from mono_depth_ros.datasets.bags.topics import find_topics
 from mono_depth_ros.datasets.rendered.simulation import SimulationPlan
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
@@ -64,13 +64,10 @@ def bag_images(args: argparse.Namespace, factor: float) -> Iterator[tuple[Sensor
     engine = OnnxEngine(model_path(args.model))
     with Rosbag2Reader(args.bag) as bag:
         topics = find_topics(bag.types, args.camera, args.points, None)
-        buffer = SnapshotBuffer()
-        feed = SnapshotFeed(bag, topics, buffer)
-        for message in bag.messages(topics.names()):
-            image = feed.put(message)
-            if image is None:
-                continue
-            snapshot = buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
+        tree = bag.static_transforms()
+        intake = BagOptions().intake(SnapshotBuffer(), topics, tree)
+        for image in BagDrive(bag, topics, intake, tree).images():
+            snapshot = intake.snapshot(image)
             if isinstance(snapshot, SensorSnapshot):
                 fit = fit_to_network(snapshot.image_rgb, snapshot.camera, engine.contract)
                 yield snapshot, infer_depth(engine, fit, None) * np.float32(factor), fit.camera

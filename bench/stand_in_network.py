@@ -16,14 +16,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import cv2
-import numpy as np
 import onnx
-from lidar_memory import MAX_DEPTH_M, dense_truth, snapshots
+from lidar_memory import WorseBag, dense_truth, published, scored
 from onnx import TensorProto, helper
 
-from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
-from mono_depth_ros.evaluation.metrics import depth_metrics, mean_metrics
+from mono_depth_ros.evaluation.metrics import mean_metrics
 from mono_depth_ros.inference.contract import (
     RELATIVE_INVERSE_DEPTH,
     ImageInput,
@@ -32,10 +29,8 @@ from mono_depth_ros.inference.contract import (
     sha256_hex,
 )
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import DepthPipeline
-from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScalePolicy, ScaleSource
+from mono_depth_ros.perception.scale import ScaleSource
 from mono_depth_ros.perception.snapshot import NoSnapshot
-from mono_depth_ros.perception.snapshot_buffer import BufferPolicy
 from mono_depth_ros.share import model_path
 
 SCALE, OFFSET = 0.37, 0.02
@@ -90,34 +85,29 @@ def write_stand_in(model_dir: Path, out: Path) -> Path:
 
 def table(args: argparse.Namespace, stand_in: Path) -> None:
     """Prints a row per model, with and without points."""
-    own = model_path(args.model)
-    with Rosbag2Reader(args.bag) as bag:
-        truth = dense_truth(bag, args.truth, args.points)
-        print(f"{'way':34} AbsRel  RMSE m  images  reasons")
-        for name, directory, lost, scale in (
-            ("own model, with points", own, 0.0, DEFAULT_SCALE_POLICY),
-            ("own model, without points", own, 1.0, DEFAULT_SCALE_POLICY),
-            ("stand-in, with points", stand_in, 0.0, DEFAULT_SCALE_POLICY),
-            ("stand-in, without points", stand_in, 1.0, DEFAULT_SCALE_POLICY),
-            ("the same, camera's height only", stand_in, 1.0, ScalePolicy(order=(ScaleSource.HEIGHT,))),
-        ):
-            pipeline, found, reasons = DepthPipeline(OnnxEngine(directory), scale_policy=scale), [], set()
-            for snapshot in snapshots(bag, args.points, lost, BufferPolicy(), []):
-                result = pipeline.step(snapshot)
+    own, truth = model_path(args.model), dense_truth(args.bag, args.truth, args.points)
+    print(f"{'way':34} AbsRel  RMSE m  images  reasons")
+    height_only = {"scale.order": [ScaleSource.HEIGHT.value]}
+    for name, directory, lost, parameters in (
+        ("own model, with points", own, 0.0, {}),
+        ("own model, without points", own, 1.0, {}),
+        ("stand-in, with points", stand_in, 0.0, {}),
+        ("stand-in, without points", stand_in, 1.0, {}),
+        ("the same, camera's height only", stand_in, 1.0, height_only),
+    ):
+        found, reasons = [], set()
+        with WorseBag(args.bag, args.points, lost) as bag:
+            for output in published(bag, args.points, OnnxEngine(directory), {"lidar.memory_s": 0.0} | parameters):
+                result = output.outcome
                 if isinstance(result, NoSnapshot):
                     reasons.add(f"NONE: {result.reason}")
                     continue
                 reasons.add(f"{result.mode.name}: {result.reason.value}, scale by {result.scale.source.value}")
-                if snapshot.stamp_ns not in truth:
-                    continue
-                truth_m = truth[snapshot.stamp_ns]
-                scored = np.isfinite(truth_m)
-                size = (truth_m.shape[1], truth_m.shape[0])
-                depth_m = cv2.resize(np.nan_to_num(result.depth_m, nan=MAX_DEPTH_M), size)
-                found.append(depth_metrics(np.clip(depth_m[scored], 0.5, MAX_DEPTH_M), truth_m[scored]))
-            mean = mean_metrics(found) if found else None
-            numbers = "   -       -  " if mean is None else f"{mean.abs_rel:.3f}   {mean.rmse:5.2f}"
-            print(f"{name:34} {numbers}   {len(found):4d}    {'; '.join(sorted(reasons))}", flush=True)
+                if result.stamp_ns in truth:
+                    found.append(scored(result.depth_m, truth[result.stamp_ns]))
+        mean = mean_metrics(found) if found else None
+        numbers = "   -       -  " if mean is None else f"{mean.abs_rel:.3f}   {mean.rmse:5.2f}"
+        print(f"{name:34} {numbers}   {len(found):4d}    {'; '.join(sorted(reasons))}", flush=True)
 
 
 def main() -> None:
