@@ -3,9 +3,14 @@
 
     . .venv/bin/activate && . install/setup.bash
     python bench/node_on_drive.py BAG --image /camera_02/image_raw/compressed --points /lidar/points_4beam --gap 1.5-2.5
+    python bench/node_on_drive.py BAG --params config/depth_node.yaml --rate 0.25 --compare
 
 Tells how many images came back, in which mode each and why, whether headers agree, and how far the cloud's points lie
-from the depth image unprojected. `--gap` withholds the points for a while. Publishes the recorded bytes as they are.
+from the depth image unprojected. `--gap` withholds the points for a while. Publishes the recorded bytes as they are, in
+the order of recording. Where the sensors sit is read from the bag and given as parameters.
+
+`--compare` runs `mono-depth replay` on the same bag with the same parameters, and puts what it made beside what the
+node published. Play so slowly that no image is dropped: replay drops none.
 
 `--loops 3` plays the drive three times with the stamps it has and with /clock, as `ros2 bag play --loop --clock` does;
 the node uses simulated time. Time jumps back between two passes, and each pass has its own counts.
@@ -16,21 +21,25 @@ import collections
 import functools
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import replay_comparison
 
-from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
+from mono_depth_ros.cli.node_options import parameters
+from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader, arrival_order
 from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
 from mono_depth_ros.messages.camera_info import camera_from_info
 from mono_depth_ros.messages.images import decode_depth_image
 from mono_depth_ros.messages.stamps import stamp_ns_of, stamp_parts
-from mono_depth_ros.share import model_path, share_path
+from mono_depth_ros.share import share_path
 
 LETTERS = "NPC"  # NONE, PREDICTION, COMPLETION
 OUTPUTS = ("depth/image_rect", "depth/camera_info", "points_dense", "depth_node/status")
@@ -38,6 +47,8 @@ OUTPUTS = ("depth/image_rect", "depth/camera_info", "points_dense", "depth_node/
 JUMP_BACK_NS = 1_000_000_000
 # As often as `ros2 bag play --clock` does it.
 CLOCK_HZ = 40.0
+# Between messages of one time of recording, so that they arrive in the order in which they were sent.
+SPACING_S = 0.003
 
 
 def arguments() -> argparse.Namespace:
@@ -47,11 +58,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image", default="/camera_02/image_raw/compressed", help="raw or compressed image topic")
     parser.add_argument("--points", default="/lidar/points_4beam")
     parser.add_argument("--odom", default="/odom")
-    parser.add_argument("--model", default="street")
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of the node (YAML)")
+    parser.add_argument("--model", help="name or folder; default: that of the parameters")
     parser.add_argument("--gap", default="", metavar="T0-T1", help="seconds from the start without points")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay")
     parser.add_argument("--loops", type=int, default=1, help="passes; more than one: with /clock and simulated time")
     parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME:=VALUE", help="of the node")
+    parser.add_argument("--compare", action="store_true", help="with what `mono-depth replay` makes of the first pass")
     options = parser.parse_args()
     if options.loops < 1:
         parser.error(f"--loops: expected at least 1, got {options.loops}")
@@ -59,9 +72,9 @@ def arguments() -> argparse.Namespace:
 
 
 def load(bag: Path, topics: dict[str, str]) -> tuple[list[BagMessage], RigidTransform, RigidTransform]:
-    """Messages by stamp, T_camera_lidar and T_base_camera."""
+    """Messages as recorded, T_camera_lidar and T_base_camera."""
     with Rosbag2Reader(bag) as reader:
-        messages = list(reader.messages(list(topics.values())))
+        messages = as_recorded(reader, list(topics.values()))
         frames = {}
         for message in messages:
             if message.topic not in frames:
@@ -71,6 +84,13 @@ def load(bag: Path, topics: dict[str, str]) -> tuple[list[BagMessage], RigidTran
     camera = frames[topics["image"]].header.frame_id
     T_camera_lidar = transforms.lookup(camera, frames[topics["points"]].header.frame_id)
     return messages, T_camera_lidar, transforms.lookup(frames[topics["odom"]].child_frame_id, camera)
+
+
+def as_recorded(reader: Rosbag2Reader, topics: Collection[str]) -> list[BagMessage]:
+    """Messages in the order of recording; of one time, in the order in which `mono-depth replay` takes them."""
+    return sorted(
+        reader.messages_as_recorded(topics), key=lambda each: (each.log_stamp_ns, arrival_order(each.message_type))
+    )
 
 
 class Pass:
@@ -124,32 +144,45 @@ def wait_until(reached: Any, what: str, timeout_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def node_command(options: argparse.Namespace, topics: dict[str, str], poses: dict[str, RigidTransform]) -> list[str]:
+def shared_parameters(options: argparse.Namespace, poses: Mapping[str, RigidTransform]) -> list[str]:
+    """NAME:=VALUE of every parameter, beside those of the file, that the node and replay are given alike."""
+    transport = "compressed" if options.image.endswith("/compressed") else "raw"
+    # What replay takes from the name of the image topic is a parameter of the node.
+    rectified = parameters(options.params, options.parameter).get("rectified", True)
+    values = {"image_transport": transport, "rectified": str(rectified).lower()}
+    if options.model is not None:
+        values["model"] = options.model
+    for name, T_a_b in poses.items():
+        numbers = [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
+        values[f"extrinsics.{name}"] = f"[{', '.join(map(str, numbers))}]"
+    return [*(f"{name}:={value}" for name, value in values.items()), *options.parameter]
+
+
+def node_command(options: argparse.Namespace, topics: dict[str, str], given: list[str]) -> list[str]:
     """depth_node of the sourced installation."""
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     scripts = [Path(prefix) / "lib" / "mono_depth_ros" / "depth_node" for prefix in prefixes if prefix]
     script = next((path for path in scripts if path.is_file()), None)
     if script is None:
         sys.exit("expected a sourced installation: make build && . install/setup.bash")
-    compressed = topics["image"].endswith("/compressed")
-    parameters = {
-        "model": str(model_path(options.model).resolve()),
-        "image_transport": "compressed" if compressed else "raw",
-        "use_sim_time": str(options.loops > 1).lower(),
-        **{
-            f"extrinsics.{name}": [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
-            for name, T_a_b in poses.items()
-        },
-    }
-    remapped = {**topics, "image": topics["image"].removesuffix("/compressed")}
     command = [sys.executable, str(script), "--ros-args"]
-    for name, value in parameters.items():
-        command += ["-p", f"{name}:={value}"]
-    for text in options.parameter:
+    if options.params is not None:
+        command += ["--params-file", str(options.params)]
+    for text in [f"use_sim_time:={str(options.loops > 1).lower()}", *given]:
         command += ["-p", text]
-    for name, topic in remapped.items():
+    for name, topic in {**topics, "image": topics["image"].removesuffix("/compressed")}.items():
         command += ["-r", f"{name}:={topic}"]
     return command
+
+
+def replay_options(options: argparse.Namespace, topics: dict[str, str], given: list[str]) -> list[str]:
+    """Of `mono-depth replay`, which make it do the same."""
+    words = [] if options.params is None else ["--params", str(options.params)]
+    for text in given:
+        words += ["--param", text]
+    for name, topic in topics.items():
+        words += ["--remap", f"{name}:={topic}"]
+    return words + (["--drop", f"{options.points}:{options.gap}"] if options.gap else [])
 
 
 class Player:
@@ -157,7 +190,7 @@ class Player:
 
     Args:
         node: owns the publishers.
-        messages: of the drive, by stamp.
+        messages: of the drive, as recorded.
         options: of the command line.
     """
 
@@ -184,13 +217,13 @@ class Player:
 
     def play(self) -> float:
         """One pass, every message when it is due; returns when the first image was sent (monotonic, s)."""
-        options, first_ns, start_s = self._options, self._messages[0].stamp_ns, time.monotonic()
+        options, first_ns, start_s = self._options, self._messages[0].log_stamp_ns, time.monotonic()
         gap_s = tuple(float(part) for part in options.gap.split("-")) if options.gap else (0.0, 0.0)
         # The clock has a beat of its own: after a jump it comes later than the first messages of the new pass.
-        first_image_s, next_tick_s = 0.0, start_s + 0.5 / CLOCK_HZ
+        first_image_s, next_tick_s, sent_s = 0.0, start_s + 0.5 / CLOCK_HZ, start_s
         for message in self._messages:
-            due_s = (message.stamp_ns - first_ns) * 1e-9
-            at_s = start_s + due_s / options.rate
+            due_s = (message.log_stamp_ns - first_ns) * 1e-9
+            at_s = max(start_s + due_s / options.rate, sent_s + SPACING_S)
             while self._clock is not None and next_tick_s <= at_s:
                 time.sleep(max(0.0, next_tick_s - time.monotonic()))
                 self._tick(first_ns + round((next_tick_s - start_s) * options.rate * 1e9))
@@ -201,6 +234,7 @@ class Player:
             if message.topic == options.image and not first_image_s:
                 first_image_s = time.monotonic()
             self._publishers[message.topic].publish(message.raw)
+            sent_s = time.monotonic()
         return first_image_s
 
     def _tick(self, stamp_ns: int) -> None:
@@ -264,7 +298,8 @@ def main() -> None:
     from rclpy.executors import SingleThreadedExecutor
 
     poses = {"T_camera_lidar": T_camera_lidar, "T_base_camera": T_base_camera}
-    depth_node = subprocess.Popen(node_command(options, topics, poses))
+    given = shared_parameters(options, poses)
+    depth_node = subprocess.Popen(node_command(options, topics, given))
     rclpy.init()
     robot = rclpy.create_node("recorded_robot")
     listener = Listener(robot, options.loops)
@@ -298,6 +333,12 @@ def main() -> None:
     summary = totals(statuses[max(statuses)] if statuses else None)
     summary["output_rates_hz"] = rates_hz
     print(json.dumps({"passes": reports, **summary}, indent=2))
+    if options.compare:
+        for text in given:
+            print(f"--param {shlex.quote(text)}")
+        first = listener.passes[0].kept
+        replayed = replay_comparison.replay(options.bag, replay_options(options, topics, given))
+        print("\n" + replay_comparison.table((first[OUTPUTS[0]], first[OUTPUTS[3]]), replayed))
 
 
 if __name__ == "__main__":

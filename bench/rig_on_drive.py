@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from node_on_drive import Player, wait_until
+from node_on_drive import Player, as_recorded, wait_until
 
 from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader
 from mono_depth_ros.evaluation.metrics import depth_metrics
@@ -68,7 +68,7 @@ class Recording:
         truths = [f"/truth/{camera}/depth" for camera in self.cameras] + [options.truth_points]
         played = [*self.images.values(), *infos, options.points, options.odom]
         with Rosbag2Reader(options.bag) as reader:
-            messages = list(reader.messages([*played, *(topic for topic in truths if topic in reader.types)]))
+            messages = as_recorded(reader, [*played, *(topic for topic in truths if topic in reader.types)])
             self.played = [message for message in messages if message.topic in played]
             self.truths: dict[str, dict[int, Any]] = collections.defaultdict(dict)
             frames: dict[str, Any] = {}
