@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from dial_model import write_model
+from ros_domain import next_domain
 
 if TYPE_CHECKING:
     from ros_robot import Robot
-
-_DOMAINS = itertools.count(os.getpid())
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +25,7 @@ def dial_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A ROS domain that no other test of this machine uses at the same time, on this machine only."""
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    return 1 + next(_DOMAINS) % 100
+    return next_domain()
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ One table, two transports: a recorded bag, and the real node with every message 
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import pytest
+from ros_domain import next_domain
 from scenario_drive import AFTER, Played, play_bag
 from scenarios import SCENARIOS, Scenario, drive
-
-# Between 0 and 100, apart from those of the other ROS tests and of whoever runs the tests beside us.
-_DOMAIN = 1 + os.getpid() % 100
 
 
 def check(played: Played, scenario: Scenario) -> None:
@@ -42,7 +39,7 @@ def robot():
     pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make build, then source install/")
     from scenario_robot import ScenarioRobot
 
-    made = ScenarioRobot(_DOMAIN)
+    made = ScenarioRobot(next_domain())
     yield made
     made.close()
 
