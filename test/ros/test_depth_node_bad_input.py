@@ -325,3 +325,24 @@ def test_an_unforeseen_error_in_a_transition_leads_back_to_unconfigured_with_the
     assert robot.in_node(robot.node.trigger_configure) == TransitionCallbackReturn.SUCCESS
     assert robot.in_node(robot.node.trigger_activate) == TransitionCallbackReturn.SUCCESS
     diagnosed(robot, "node", DiagnosticStatus.OK, "active")
+
+
+def test_a_transition_that_the_state_does_not_have_is_refused_and_the_node_lives(robot, dial_model):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    assert robot.start_node(model=str(dial_model))
+    client = robot.peer.create_client(ChangeState, "/depth_node/change_state")
+    robot.wait(client.service_is_ready, "the service")
+    # Configuring what started by itself, as any lifecycle manager does; a number that is none; a name that is none.
+    for wrong in (
+        Transition(id=Transition.TRANSITION_CONFIGURE),
+        Transition(id=200),
+        Transition(label="no such transition"),
+    ):
+        answer = client.call_async(ChangeState.Request(transition=wrong))
+        robot.wait(answer.done, f"an answer to {wrong}")
+        assert answer.result().success is False
+    answer = client.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE)))
+    robot.wait(answer.done, "the end of a good transition")
+    assert answer.result().success is True
