@@ -14,6 +14,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make build, then source install/")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -328,21 +330,28 @@ def test_an_unforeseen_error_in_a_transition_leads_back_to_unconfigured_with_the
 
 
 def test_a_transition_that_the_state_does_not_have_is_refused_and_the_node_lives(robot, dial_model):
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
     assert robot.start_node(model=str(dial_model))
-    client = robot.peer.create_client(ChangeState, "/depth_node/change_state")
-    robot.wait(client.service_is_ready, "the service")
     # Configuring what started by itself, as any lifecycle manager does; a number that is none; a name that is none.
     for wrong in (
         Transition(id=Transition.TRANSITION_CONFIGURE),
         Transition(id=200),
         Transition(label="no such transition"),
     ):
-        answer = client.call_async(ChangeState.Request(transition=wrong))
-        robot.wait(answer.done, f"an answer to {wrong}")
-        assert answer.result().success is False
-    answer = client.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE)))
-    robot.wait(answer.done, "the end of a good transition")
-    assert answer.result().success is True
+        assert not change_state(robot, "/depth_node", wrong)
+    assert change_state(robot, "/depth_node", Transition(id=Transition.TRANSITION_DEACTIVATE))
+
+
+def test_the_rig_refuses_a_transition_that_its_state_does_not_have_and_lives(robot, dial_model):
+    from mono_depth_ros.ros.rig_node import RigNode
+
+    values = {"model": str(dial_model), "rig.cameras": ["front", "rear"]}
+    parameters = [Parameter(name, value=value) for name, value in values.items()]
+    assert robot.run(RigNode(context=robot.context, parameters=parameters))
+    assert not change_state(robot, "/rig_node", Transition(id=Transition.TRANSITION_CONFIGURE))
+    assert change_state(robot, "/rig_node", Transition(id=Transition.TRANSITION_DEACTIVATE))
+
+
+def change_state(robot: Robot, node: str, transition: Transition) -> bool:
+    """Whether the node says that it made the transition."""
+    answer = robot.call(f"{node}/change_state", ChangeState, ChangeState.Request(transition=transition))
+    return bool(answer.success)
