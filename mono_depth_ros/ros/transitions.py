@@ -67,7 +67,8 @@ def answer_bad_requests(node: LifecycleNode) -> None:
             return change_state(request, response)
         except Exception as error:
             asked = request.transition.label or request.transition.id
-            node.get_logger().warning(f"change_state: transition {asked!r} is refused in this state: {error}")
+            said = str(error).split(", at /")[0]  # what follows are lines of rcl's own source
+            node.get_logger().warning(f"change_state: transition {asked!r} is refused in this state: {said}")
             response.success = False
             return response
 
