@@ -183,9 +183,10 @@ def _as_published(
 def node_config_of(args: argparse.Namespace, bag: "BagSamples") -> "DepthNodeConfig":
     """The node's parameters by the options and the keys of a bag's URL."""
     from mono_depth_ros.cli.node_options import parameters
+    from mono_depth_ros.replay.published_samples import node_parameters
     from mono_depth_ros.stream.parameter_file import config_from
 
-    return config_from(bag.node_parameters() | parameters(args.params, args.param))
+    return config_from(node_parameters(bag) | parameters(args.params, args.param))
 
 
 def _print_notes(data_sets: Sequence[Any]) -> None:

@@ -56,6 +56,7 @@ class _Unscored:
     truth_m: DepthMap
     sparse: SparseDepth
     scored: Mask
+    scored_with_inputs: Mask
     depths_m: dict[str, DepthMap]
     withheld: int
 
@@ -158,6 +159,7 @@ def _unscored(sample: DepthSample, network: NetworkDepths | None, protocol: Prot
     inputs = np.zeros(sample.truth_depth_m.shape, bool)
     inputs[sparse.rows, sparse.cols] = True
     scored = scored_pixels(sample.truth_depth_m, protocol, inputs)
+    with_inputs = scored_pixels(sample.truth_depth_m, protocol)
     if not scored.any():
         return None
     depths_m = method_depths(sample, sample.truth_camera, sparse, network, protocol)
@@ -166,10 +168,12 @@ def _unscored(sample: DepthSample, network: NetworkDepths | None, protocol: Prot
         # Every method on the same pixels, those that the node publishes; how many it does not is told.
         known = np.isfinite(depths_m[PUBLISHED])
         withheld = int((scored & ~known).sum())
-        scored &= known
+        scored, with_inputs = scored & known, with_inputs & known
         if not scored.any():
             return None
-    return _Unscored(sample, sample.truth_depth_m, sparse, scored, depths_m, withheld) if depths_m else None
+    if not depths_m:
+        return None
+    return _Unscored(sample, sample.truth_depth_m, sparse, scored, with_inputs, depths_m, withheld)
 
 
 def _factors(images: Sequence[_Unscored], protocol: Protocol) -> dict[str, float]:
@@ -194,7 +198,7 @@ def _score_image(
     masks = slices_of(
         truth_m,
         image.scored,
-        scored_pixels(truth_m, protocol),
+        image.scored_with_inputs,
         image.sparse,
         protocol,
         _labels_on_truth(sample),

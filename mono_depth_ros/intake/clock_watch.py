@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the sensors agree about the time? Stamps of what arrives together, compared with those of the images."""
 
-from collections import deque
 from statistics import median
 
 # A sensor this far from the images, message after message, has another clock; silence and lateness are shorter, or
@@ -17,7 +16,8 @@ class ClockWatch:
         self._image_ns: int | None = None
         # One message of each sensor per image: of a camera that is silent, the others run ahead.
         self._compared: set[str] = set()
-        self._ahead_s: dict[str, deque[float]] = {}
+        # Tuples, since another thread may ask for the warnings meanwhile.
+        self._ahead_s: dict[str, tuple[float, ...]] = {}
 
     def image(self, stamp_ns: int) -> None:
         """An image of this stamp arrived."""
@@ -30,8 +30,8 @@ class ClockWatch:
         """A message of another sensor arrived."""
         if self._image_ns is not None and sensor not in self._compared:
             self._compared.add(sensor)
-            ahead_s = self._ahead_s.setdefault(sensor, deque(maxlen=_MESSAGES))
-            ahead_s.append((stamp_ns - self._image_ns) * 1e-9)
+            ahead_s = (stamp_ns - self._image_ns) * 1e-9
+            self._ahead_s[sensor] = (*self._ahead_s.get(sensor, ()), ahead_s)[-_MESSAGES:]
 
     def warnings(self) -> tuple[tuple[str, str], ...]:
         """(sensor, sentence) for each one whose latest messages are all far from the images, by about the same."""

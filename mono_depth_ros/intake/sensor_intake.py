@@ -180,6 +180,7 @@ class SensorIntake:
         try:
             image = self.image(msg)
         except MonoDepthError as error:
+            self.transform_problems = ()
             return NoSnapshot(stamp_ns_of(msg.header.stamp), "image_unreadable", str(error), ())
         return self.snapshot(image)
 
@@ -226,8 +227,7 @@ class SensorIntake:
         elif (width_px, height_px) != (known.width_px, known.height_px):
             known = _same_view(known, width_px, height_px)
         points_m = known.unproject(depth_m)[np.isfinite(depth_m) & (depth_m > 0)]
-        stamp_ns += round(self._policy.lidar_offset_s * 1e9)
-        self._clocks.message(SPARSE_DEPTH, stamp_ns)
+        stamp_ns = self._on_camera_clock(SPARSE_DEPTH, stamp_ns)
         self.buffer.set_T_camera_lidar(ALIGNED_FRAME, np.eye(4))
         self.buffer.add_points(stamp_ns, points_m, ALIGNED_FRAME, source=SPARSE_DEPTH)
 
@@ -239,11 +239,8 @@ class SensorIntake:
 
     def _put_twist(self, msg: Any) -> None:
         """In the axes of the base; an empty frame is taken for it."""
-        stamp_ns, twist, frame = (
-            _required_stamp_ns(msg, TWIST),
-            decode_twist(msg.twist),
-            frame_name(msg.header.frame_id),
-        )
+        stamp_ns, twist = _required_stamp_ns(msg, TWIST), decode_twist(msg.twist)
+        frame = frame_name(msg.header.frame_id)
         if self._odometry_frame and frame not in ("", self._odometry_frame):
             raise DataError(
                 f"twist: expected the odometry's base frame {self._odometry_frame!r} or none, got {frame!r}; publish "
@@ -253,9 +250,14 @@ class SensorIntake:
         self.buffer.add_twist(stamp_ns, twist.linear_mps, twist.angular_radps)
         self._base_frame = self._odometry_frame or frame or BASE_FRAME
 
-    def _keep(self, source: str, msg: Any, stamp_ns: int, points: TimedPoints) -> None:
+    def _on_camera_clock(self, source: str, stamp_ns: int) -> int:
+        """The stamp of points by the camera's clock, as far as the offset between the two is given."""
         stamp_ns += round(self._policy.lidar_offset_s * 1e9)
         self._clocks.message(source, stamp_ns)
+        return stamp_ns
+
+    def _keep(self, source: str, msg: Any, stamp_ns: int, points: TimedPoints) -> None:
+        stamp_ns = self._on_camera_clock(source, stamp_ns)
         self._point_warnings[source] = points.warning
         frame = frame_name(msg.header.frame_id)
         for intake in (self, *self._followers):

@@ -62,7 +62,7 @@ class BagStream:
             if topic in bag.types and (sensor not in POINT_SOURCES or sensor in config.point_sources)
         }
         self._sources = [sensor for sensor in self._sensors.values() if sensor in POINT_SOURCES]
-        self._transforms = transform_topics(bag.types)
+        self._topics = frozenset({*self._sensors, *transform_topics(bag.types)})
         self._tree = TransformTree()
         self._now_ns = bag.start_ns
         self._held: _HeldImage | None = None
@@ -73,10 +73,6 @@ class BagStream:
         }
         extrinsics = CameraExtrinsics(places, self._place(config.T_base_camera), clock=lambda: self._now_ns * 1e-9)
         self.stream = DepthStream(engine, config, extrinsics, pose, decode_any_image, report, image_topic=topics.image)
-
-    def topics(self) -> set[str]:
-        """All that have to be read."""
-        return {*self._sensors, *self._transforms}
 
     def outputs(
         self,
@@ -91,7 +87,7 @@ class BagStream:
         """
         for topic, what in self._bag.skipped.items():
             self._report("bag", f"{topic}: {what}, which are no ROS 2 messages")
-        recorded = self._bag.messages_as_recorded({*self.topics(), *more})
+        recorded = self._bag.messages_as_recorded(self._topics | set(more))
         # Converted bags have many messages of one time of recording, in any order.
         for _, together in groupby(recorded, key=lambda message: message.log_stamp_ns):
             for message in sorted(together, key=lambda message: arrival_order(message.message_type)):
@@ -99,10 +95,8 @@ class BagStream:
                 held = self._held
                 if held is not None and self._now_ns - held.log_stamp_ns > self._config.max_wait_s * 1e9:
                     yield from self._process()
-                if message.topic in self.topics() and passes(message):
+                if passes(message) and message.topic in self._topics:
                     yield from self._take(message)
-                elif message.topic not in self.topics():
-                    passes(message)
         yield from self._process()
 
     def _take(self, message: BagMessage) -> Iterator[tuple[int, StreamOutput | None]]:

@@ -4,11 +4,13 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from mono_depth_ros.datasets.bags.bag_samples import BagSamples
 from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
 from mono_depth_ros.datasets.bags.topics import NO_TOPIC
 from mono_depth_ros.datasets.sample import DepthSample
+from mono_depth_ros.geometry.rigid import quaternion_from_rigid
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.inference.pipeline import Engine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
@@ -18,6 +20,16 @@ from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.replay.bag_stream import BagStream
 from mono_depth_ros.stream.config import DepthNodeConfig
 from mono_depth_ros.stream.depth_stream import StreamOutput
+
+
+def node_parameters(samples: BagSamples) -> dict[str, Any]:
+    """The parameters that make the node read a bag as these samples do."""
+    options = samples.query.options
+    values: dict[str, Any] = {"rectified": samples.topics.rectified, "lidar.time_field": options.time_field or ""}
+    for name, T_a_b in (("T_camera_lidar", options.T_camera_lidar), ("T_base_camera", options.T_base_camera)):
+        if T_a_b is not None:
+            values[f"extrinsics.{name}"] = [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
+    return values
 
 
 class PublishedSamples:
@@ -34,7 +46,6 @@ class PublishedSamples:
     Attributes:
         outcomes: "MODE: reason" -> images of the latest pass.
         problems: what the node refused, missed or warned of -> how often, in the latest pass.
-        left_out: images without truth, and why.
     """
 
     def __init__(
@@ -46,29 +57,24 @@ class PublishedSamples:
         self._with_truth = BagSamples(samples.path, dataclasses.replace(samples.query, names=names))
         self.outcomes: Counter[str] = Counter()
         self.problems = ProblemCounts()
-        self.left_out: Counter[str] = Counter()
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Images without truth in the latest pass, and why."""
+        return self._with_truth.left_out
 
     def __length_hint__(self) -> int:
         return self._with_truth.__length_hint__()
 
     def __iter__(self) -> Iterator[DepthSample]:
         self.outcomes, self.problems = Counter(), ProblemCounts()
-        outputs: dict[int, StreamOutput] = {}
+        ahead: list[StreamOutput] = []
         with Rosbag2Reader(self._samples.path) as bag:
             stream = BagStream(bag, self._samples.topics, self._config, self._engine, self._pose, self.problems.note)
             published = stream.outputs()
             for sample in self._with_truth:
-                self.left_out = self._with_truth.left_out
-                while sample.stamp_ns not in outputs:
-                    following = next(published, None)
-                    if following is None:
-                        break
-                    if following[1] is not None:
-                        outputs[following[1].outcome.stamp_ns] = following[1]
-                found = outputs.pop(sample.stamp_ns, None)
-                for stamp_ns in [kept for kept in outputs if kept < sample.stamp_ns]:
-                    del outputs[stamp_ns]
-                yield self._scored(sample, found)
+                ahead = [output for output in ahead if output.outcome.stamp_ns >= sample.stamp_ns]
+                yield self._scored(sample, _take(sample.stamp_ns, ahead, published))
 
     def _scored(self, sample: DepthSample, output: StreamOutput | None) -> DepthSample:
         if output is None or isinstance(output.outcome, NoSnapshot):
@@ -81,3 +87,18 @@ class PublishedSamples:
         # The points that the dial let through are inputs; others are none, and are scored like any pixel.
         points_m = None if isinstance(snapshot, NoSnapshot) or not outcome.points_used else snapshot.points_camera_m
         return dataclasses.replace(sample, points_camera_m=points_m, published=outcome)
+
+
+def _take(
+    stamp_ns: int, ahead: list[StreamOutput], following: Iterator[tuple[int, StreamOutput | None]]
+) -> StreamOutput | None:
+    """The first output of a stamp; those of other stamps that are met on the way to it are put with those ahead."""
+    for index, output in enumerate(ahead):
+        if output.outcome.stamp_ns == stamp_ns:
+            return ahead.pop(index)
+    for _, made in following:
+        if made is not None and made.outcome.stamp_ns == stamp_ns:
+            return made
+        if made is not None:
+            ahead.append(made)
+    return None

@@ -73,9 +73,10 @@ class DepthInputs:
             SPARSE_DEPTH: (CompressedImage if compressed_depth else Image, depth_topic),
             RANGE: (Range, "range"),
         }
+        self._camera_info = self._store("camera_info", CameraInfo, topics.camera_info)
         self._subscriptions = [
+            self._camera_info,
             self._subscribe("image", image_type, topics.image, self._store_image),
-            self._store("camera_info", CameraInfo, topics.camera_info),
             self._store("odometry", Odometry, "odom"),
             self._store("twist", TwistStamped, "twist"),
         ]
@@ -143,7 +144,7 @@ class DepthInputs:
             self._latched = self._node.create_subscription(
                 CameraInfo,
                 self._info_topic,
-                self._subscriptions[1].callback,
+                self._camera_info.callback,
                 qos,
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             )

@@ -22,6 +22,7 @@ from mono_depth_ros.stream.config import (
     problem_with,
     problem_with_unknown,
 )
+from mono_depth_ros.stream.parameter_file import config_from
 
 
 class DepthNodeParameters:
@@ -61,9 +62,10 @@ class DepthNodeParameters:
         """
         if self._problems:
             raise ConfigError("parameters: " + "; ".join(self._problems.values()))
-        config = _config_of({name: self._node.get_parameter(name).value for name in FIELDS})
-        config.check()
-        return config
+        return config_from(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return {name: self._node.get_parameter(name).value for name in FIELDS}
 
     def _declare(self, name: str, field: dataclasses.Field[Any]) -> None:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
@@ -93,14 +95,14 @@ class DepthNodeParameters:
 
     def _problem_together(self, parameters: list[Parameter]) -> str:
         """Why the new values do not fit to the others; empty if they do, or the present ones do not either."""
-        values = {name: self._node.get_parameter(name).value for name in FIELDS}
+        values = self._values()
         try:
-            _config_of(values).check()
+            config_from(values)
         except ConfigError:
             return ""
         values |= {parameter.name: parameter.value for parameter in parameters if parameter.name in FIELDS}
         try:
-            _config_of(values).check()
+            config_from(values)
         except ConfigError as error:
             return str(error)
         return ""
@@ -109,16 +111,6 @@ class DepthNodeParameters:
         for parameter in parameters:
             self._problems.pop(parameter.name, None)
         changed()
-
-
-def _config_of(values: dict[str, Any]) -> DepthNodeConfig:
-    return DepthNodeConfig(**{field.name: _as_field(values[name], field.default) for name, field in FIELDS.items()})
-
-
-def _as_field(value: Any, default: Any) -> Any:
-    if not isinstance(default, tuple):
-        return value
-    return tuple(value) if default else tuple(float(number) for number in value)
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:

@@ -18,7 +18,7 @@ def read_parameter_file(path: Path, node_name: str = "depth_node") -> dict[str, 
     Sections are applied in the order of the file: those for all nodes (`/**`) and those whose last part is the name.
 
     Raises:
-        ConfigError: it is no file of parameters.
+        ConfigError: it is no file of parameters, or none of its sections is for this node.
     """
     import yaml
 
@@ -32,10 +32,12 @@ def read_parameter_file(path: Path, node_name: str = "depth_node") -> dict[str, 
         isinstance(section, dict) and isinstance(section.get(_KEY), dict) for section in sections.values()
     ):
         raise ConfigError(f"{path}: expected sections such as `/**:` with `{_KEY}:` in them, as config/depth_node.yaml")
+    ours = [name for name in sections if str(name).rsplit("/", 1)[-1] in ("**", "*", node_name)]
+    if not ours:
+        raise ConfigError(f"{path}: expected a section `/**:` or `{node_name}:`, got {', '.join(map(str, sections))}")
     values: dict[str, Any] = {}
-    for pattern, section in sections.items():
-        if str(pattern).rsplit("/", 1)[-1] in ("**", "*", node_name):
-            values |= _flat(section[_KEY])
+    for name in ours:
+        values |= _flat(sections[name][_KEY])
     return values
 
 

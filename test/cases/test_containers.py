@@ -10,6 +10,8 @@ from dial_model import write_model
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from street_recording import IMAGES, Messages, Replayed, replay
 
+from mono_depth_ros.datasets.bags.bag_samples import read_bag
+
 MCAP, SQLITE = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 # Topic, encoding of the messages, name and encoding of their schema.
 FOREIGN = {
@@ -104,6 +106,10 @@ def test_channels_that_are_not_of_ros_2_are_left_out_and_told(kind, recording, r
     assert (got.exit_code, len(got.depths)) == (0, IMAGES), got.told
     assert FOREIGN[kind][0] in got.told
     assert f"{len(recording.messages)} messages" in got.told
+    samples = read_bag(tmp_path / "mixed.mcap")
+    assert len(list(samples)) == IMAGES
+    told = [f"{count} x {why}" for why, count in samples.left_out.items() if why.startswith(FOREIGN[kind][0])]
+    assert len(told) == 1 and told[0].startswith("1 x") and f"{len(recording.messages)} messages" in told[0]
 
 
 def test_a_folder_without_metadata_is_to_be_indexed_again(recording, replayed, tmp_path):

@@ -5,7 +5,7 @@ import csv
 import json
 
 import pytest
-from bag_maker import HEIGHT_PX, POINTS_TOPIC, TRUTH_TOPIC, WIDTH_PX, drive_messages, write_bag
+from bag_maker import HEIGHT_PX, IMAGE_TOPIC, POINTS_TOPIC, TRUTH_TOPIC, WIDTH_PX, drive_messages, write_bag
 from dial_model import write_model
 
 from mono_depth_ros.cli.data_url import data_url, is_url
@@ -278,6 +278,19 @@ def test_depth_that_the_node_withholds_is_in_no_mean_and_its_share_is_told(tmp_p
     assert main(["evaluate", "--model", str(model), "--data", str(bag), *given]) == 0
     # Of the images at red = 0, 5 ... 20 of 255, the last two lie beyond 2.05 m and nothing is published of them.
     assert results(tmp_path / "scores")["scores"]["published"]["images"] == 3
+
+
+def test_images_recorded_out_of_order_are_scored_with_their_own_depth(run, tmp_path, bag):
+    out, swapped = tmp_path / "scores", drive_messages(images=IMAGES, depth_m=10.0)
+    one, other = [n for n, (topic, _, _) in enumerate(swapped) if topic == IMAGE_TOPIC][1:3]
+    (_, first_ns, first), (_, then_ns, then) = swapped[one], swapped[other]
+    swapped[one], swapped[other] = (IMAGE_TOPIC, first_ns, then), (IMAGE_TOPIC, then_ns, first)
+    data = f"bag:{write_bag(tmp_path / 'swapped', swapped)}?points=none&gt_points={TRUTH_TOPIC}"
+    assert run("--out", str(out), data=data, network_only=False) == 0
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))[:IMAGES]
+    per_image = [float(row["mae"]) for row in rows]
+    assert per_image == pytest.approx([8.0 - 5 * n / 255 for n in range(IMAGES)], rel=1e-4)
 
 
 def test_parameters_of_a_node_that_is_not_asked_are_refused(run, capsys):

@@ -2,8 +2,6 @@
 """Samples with truth, made from a bag."""
 
 import dataclasses
-from collections import Counter
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -28,20 +26,16 @@ from bag_maker import (
     write_bag,
 )
 
-from mono_depth_ros.datasets.bags.bag_samples import read_bag, read_samples
-from mono_depth_ros.datasets.bags.reader import Rosbag2Reader
-from mono_depth_ros.datasets.bags.topics import find_topics
+from mono_depth_ros.datasets.bags.bag_samples import BagQuery, BagSamples, read_bag
+from mono_depth_ros.datasets.bags.topics import TopicNames
 from mono_depth_ros.datasets.bags.truth import TruthChoice, scaled_camera
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 
 
-def samples_of(path, points=POINTS_TOPIC, truth=TRUTH_TOPIC, truth_scale=1.0, limit=None, **options):
-    with Rosbag2Reader(path) as bag:
-        choice = TruthChoice(truth, scale=truth_scale)
-        samples = read_samples(bag, find_topics(bag.types, points=points), choice, **options)
-        return list(islice(samples, limit))
+def samples_of(path, points=POINTS_TOPIC, truth=TRUTH_TOPIC, truth_scale=1.0, **query):
+    return list(BagSamples(path, BagQuery(TopicNames(points=points), TruthChoice(truth, scale=truth_scale), **query)))
 
 
 def test_truth_is_the_dense_wall_and_points_are_the_sparse_one(tmp_path):
@@ -198,15 +192,23 @@ def test_the_nearest_scan_counts_also_one_that_comes_after_the_image(tmp_path):
     assert all(np.nanmedian(sample.truth_depth_m) == pytest.approx(10.0, rel=1e-5) for sample in samples)
 
 
+def test_a_broken_transform_costs_itself_and_not_the_bag(tmp_path):
+    broken = static_message()
+    broken.transforms[0].header.frame_id = ""
+    messages = [("/tf_static", START_NS, broken), ("/tf_static", START_NS, ("tf2_msgs/msg/TFMessage", bytes(7)))]
+    samples = read_bag(write_bag(tmp_path / "bag", [*messages, *drive_messages(images=2)]), points=POINTS_TOPIC)
+    assert all(len(sample.points_camera_m) for sample in samples)
+    assert sorted(why.split(":")[0] for why in samples.left_out) == ["/tf_static", "/tf_static"]
+
+
 def test_what_cannot_be_used_is_left_out_and_counted(tmp_path):
     messages = drive_messages(images=5)
     clouds = [n for n, (topic, _, _) in enumerate(messages) if topic == POINTS_TOPIC]
     messages[clouds[1]][2].data = messages[clouds[1]][2].data[:40]
     images = [n for n, (topic, _, _) in enumerate(messages) if topic == IMAGE_TOPIC]
     messages[images[3]][2].data = messages[images[3]][2].data[:40]
-    left_out = Counter()
-    with Rosbag2Reader(write_bag(tmp_path / "bag", messages)) as bag:
-        topics = find_topics(bag.types, points=POINTS_TOPIC)
-        samples = list(read_samples(bag, topics, TruthChoice(TRUTH_TOPIC), left_out=left_out))
-    assert len(samples) == 3
-    assert sorted(why.split(":")[0] for why in left_out) == sorted([POINTS_TOPIC, POINTS_TOPIC, IMAGE_TOPIC])
+    samples = BagSamples(
+        write_bag(tmp_path / "bag", messages), BagQuery(TopicNames(points=POINTS_TOPIC), TruthChoice(TRUTH_TOPIC))
+    )
+    assert len(list(samples)) == 3
+    assert sorted(why.split(":")[0] for why in samples.left_out) == sorted([POINTS_TOPIC, POINTS_TOPIC, IMAGE_TOPIC])

@@ -3,6 +3,7 @@
 
 import dataclasses
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +117,18 @@ def test_predictions_are_clipped_to_the_limits():
     for predicted_m, error_m in ((1000.0, 10.0), (0.01, 5.0)):
         scores = evaluate([wall_sample(10.0)], Wall(predicted_m), protocol).scores()
         assert scores["prediction"].metrics.mae == pytest.approx(error_m)
+
+
+def test_what_the_node_publishes_is_scored_where_it_is_known_and_the_rest_is_a_share():
+    sample = wall_sample(10.0)
+    depth_m = np.full((16, 32), 11.0, np.float32)
+    depth_m[:, 16:] = np.nan
+    published = SimpleNamespace(depth_m=depth_m, camera=CAMERA.resized(32, 16))
+    evaluation = evaluate([dataclasses.replace(without_points(sample), published=published)], None)
+    score = evaluation.scores()["published"]
+    assert score.metrics.mae == pytest.approx(1.0, rel=1e-5)
+    assert score.pixels == 32 * 64 - evaluation.images[0].withheld
+    assert evaluation.withheld_share() == pytest.approx(0.5, abs=1 / 64)
 
 
 def test_truth_may_be_coarser_than_the_image():

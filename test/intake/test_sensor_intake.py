@@ -11,7 +11,8 @@ import pytest
 
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.intake.extrinsics import CameraExtrinsics
+from mono_depth_ros.geometry.rigid import invert_rigid, rigid_from_quaternion
+from mono_depth_ros.intake.extrinsics import CameraExtrinsics, FixedTransform
 from mono_depth_ros.intake.sensor_intake import ALIGNED_FRAME, MAX_FRAMES, IntakePolicy, SensorIntake
 from mono_depth_ros.intake.transform_tree import TransformTree
 from mono_depth_ros.perception.snapshot import SensorSnapshot
@@ -198,6 +199,47 @@ def test_points_of_the_first_camera_reach_its_followers_decoded_once_and_aligned
     assert (own.scan_count(), other.scan_count()) == (1, 1) and follower._frames == {("points", "lidar")}
     took(first, "sparse_depth", make.depth_image(S, np.ones((32, 64), np.float32), "32FC1"))
     assert (own.scan_count(), other.scan_count()) == (2, 1)
+
+
+NEAR_AND_FAR = {
+    "points": make.cloud(S, np.array([[1.0, 0.0, 0.0], [4.0, 0.0, 0.0]], np.float32)),
+    "scan": make.laser_scan(S, np.array([1.0, 4.0]), 0.0, 0.01),
+}
+
+
+@pytest.mark.parametrize("source", NEAR_AND_FAR)
+@pytest.mark.parametrize(("min_range_m", "kept"), [(0.5, 2), (2.0, 1)])
+def test_points_nearer_than_the_parameter_says_are_no_measurements(buffer, source, min_range_m, kept):
+    ahead = FixedTransform(invert_rigid(rigid_from_quaternion([0.0, 0.0, 0.0], [-0.5, 0.5, -0.5, 0.5])))
+    intake = SensorIntake(
+        buffer, CameraExtrinsics({"points": ahead, "scan": ahead}, ahead), IntakePolicy(min_range_m=min_range_m)
+    )
+    took(intake, "camera_info", make.camera_info(S, CAMERA))
+    took(intake, source, NEAR_AND_FAR[source])
+    snapshot = intake.snapshot_of(make.image(S, IMAGE))
+    assert isinstance(snapshot, SensorSnapshot) and len(snapshot.points_camera_m) == kept
+
+
+@pytest.mark.parametrize(("bits", "red"), [(0, 255), (12, 255), (16, 16)])
+def test_the_bits_of_an_image_are_those_of_the_parameter(buffer, bits, red):
+    message = make.image(S, IMAGE)
+    message.encoding, message.step = "mono16", 128
+    message.data = np.full((32, 64), 4095, "<u2").tobytes()
+    assert np.all(intake_of(buffer, IntakePolicy(image_bits=bits)).image(message).image_rgb == red)
+
+
+@pytest.mark.parametrize(("topic", "told"), [("/camera/image_raw", True), ("/camera/image_rect", False)])
+def test_raw_images_that_are_taken_for_rectified_are_said_to_be(buffer, topic, told):
+    intake = intake_of(buffer, IntakePolicy(image_topic=topic))
+    took(intake, "camera_info", make.camera_info(S, CAMERA, BARREL))
+    assert [sensor for sensor, _ in intake.warnings()] == (["camera_info"] if told else [])
+
+
+def test_aligned_depth_comes_by_the_clock_that_the_parameter_mends(buffer):
+    intake = intake_of(buffer, IntakePolicy(lidar_offset_s=-37.0))
+    took(intake, "camera_info", make.camera_info(S, CAMERA))
+    took(intake, "sparse_depth", make.depth_image(38 * S, np.ones((32, 64), np.float32), "32FC1"))
+    assert len(points_of(buffer)) == 32 * 64
 
 
 @pytest.mark.parametrize("ahead_s", [37.0, -7200.0])

@@ -296,7 +296,17 @@ def test_parameters_come_from_the_file_of_the_node_and_the_command_line_goes_bef
     assert messages_of(found, CLOUD)[0].height == HEIGHT_PX // 4
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1", "depth_node: {mode: auto}", "/**:\n  ros__parameters:\n    node: 1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "- 1",
+        "depth_node: {mode: auto}",
+        "/**:\n  ros__parameters:\n    node: 1\n",
+        "dept_node:\n  ros__parameters:\n    mode: prediction\n",
+        "",
+    ],
+)
 def test_a_file_that_has_no_parameters_of_the_node_is_refused_by_name(run, tmp_path, text):
     (tmp_path / "wrong.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"wrong\.yaml|no such parameter"):

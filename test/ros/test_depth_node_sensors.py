@@ -16,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from ros_robot import (
     CAMERA_FRAME,
     HEIGHT_PX,
@@ -46,19 +46,6 @@ pytestmark = pytest.mark.ros
 
 STATUS = "/depth_node/status"
 PREDICTION, COMPLETION = DepthStatus.MODE_PREDICTION, DepthStatus.MODE_COMPLETION
-
-
-def test_a_camera_info_that_was_sent_once_before_the_node_came_is_used(robot, dial_model):
-    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    robot.peer.create_publisher(CameraInfo, "/camera_info", kept).publish(camera_info_of(0))
-    assert robot.start_node(model=str(dial_model)), robot.node.failure
-    robot.listen(STATUS, DepthStatus)
-    robot.advertise("/image", Image)
-    robot.wait(lambda: robot.node.count_publishers("/camera_info") > 0, "the node to find the calibration")
-    robot.publish("/image", image_of(50))
-    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
-    robot.publish("/image", image_of(51))
-    robot.wait(lambda: any(status.mode == PREDICTION for status in robot.messages[STATUS]), "depth")
 
 
 def start(robot: Robot, model: Path, *topics: tuple[str, type], **values: object) -> None:
@@ -262,9 +249,17 @@ def test_raw_images_are_rectified_with_the_lens_of_their_calibration(robot, dial
     robot.wait(lambda: robot.node.work.camera.stream.intake.lens.rectifier is None, "the lens without distortion")
 
 
+def test_images_whose_topic_says_nothing_of_rectified_ones_are_doubted(robot, dial_model):
+    start(robot, dial_model)
+    info = camera_info_of(1, distortion=-0.3)
+    info.p[0] = 55.0  # another than K has, so that only the name of the topic tells
+    robot.publish("/camera_info", info)
+    robot.wait(lambda: "/image says nothing" in str(robot.node.work.camera.stream.intake.warnings()), "the warning")
+
+
 def test_a_deadline_that_is_missed_and_a_publisher_that_cannot_be_heard_are_counted(robot, dial_model):
     from rclpy.duration import Duration
-    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from rclpy.qos import ReliabilityPolicy
 
     deadline_ns = 50_000_000
     start(

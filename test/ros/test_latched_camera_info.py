@@ -23,10 +23,9 @@ def test_a_camera_info_that_was_sent_before_the_node_began_reaches_it(robot, dia
     assert robot.start_node(model=str(dial_model))
     robot.listen("/depth_node/status", DepthStatus)
     robot.advertise("/image", Image)
-    # It comes while the first images do.
-    for frame in range(20):
-        robot.publish("/image", image_of(frame))
-        status = robot.wait_for("/depth_node/status", frame + 1)
-        if status.mode == DepthStatus.MODE_PREDICTION:
-            return
-    pytest.fail(f"20 images and no depth: {status.reason}")
+    robot.wait(lambda: robot.node.count_publishers("/camera_info") > 0, "the node to find the calibration")
+    # The first image makes the node ask for it.
+    robot.publish("/image", image_of(0))
+    robot.wait(lambda: robot.node.work.camera.stream.buffer.camera() is not None, "the calibration")
+    robot.publish("/image", image_of(1))
+    robot.wait(lambda: robot.messages["/depth_node/status"][-1].mode == DepthStatus.MODE_PREDICTION, "depth")

@@ -85,6 +85,16 @@ def test_two_cameras_of_one_moment_each_with_its_own_points(robot, dial_model):
         assert np.isfinite(depth_m).all()
 
 
+def test_images_whose_topic_says_nothing_of_rectified_ones_are_doubted(robot, dial_model):
+    start_rig(robot, dial_model)
+    listen_and_advertise(robot)
+    info = camera_info_of(0, distortion=-0.3)
+    info.p[0] = 55.0  # another than K has, so that only the name of the topic tells
+    robot.publish("/rear/camera_info", info)
+    intake = robot.node.work.cameras["rear"].stream.intake
+    robot.wait(lambda: "/rear/image says nothing" in str(intake.warnings()), "the warning")
+
+
 def test_a_camera_that_is_not_the_first_completes_too(robot, dial_model):
     start_rig(robot, dial_model, rig__T_base_camera__front=T_BASE_REAR, rig__T_base_camera__rear=T_BASE_CAMERA)
     listen_and_advertise(robot)

@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_a_drive_is_read_once_and_half_a_cache_is_none(tmp_path: Path, monkeypat
 def test_a_drive_without_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected images, got none"):
         write_cache([], "bag:/x", SIZE, 0, tmp_path / "cache", quiet)
+
+
+def test_what_a_drive_leaves_out_is_told_with_its_facts(tmp_path: Path) -> None:
+    class Drive(list[DepthSample]):
+        left_out: ClassVar = {"/image: expected 8 bits": 3}
+
+    write_cache(Drive(corridor_samples(12)), "bag:/x", SIZE, 0, tmp_path / "cache", quiet)
+    clips = DriveClips([DriveCache(tmp_path / "cache")], DriveConfig(*SIZE, held_out=0.0), True)
+    assert clips.facts[0].lines()[-1] == "  left out: 3 x /image: expected 8 bits"
 
 
 def test_standing_frames_teach_nothing_and_are_counted(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mono_depth_ros.datasets.bags.truth import (
 )
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, FrameError
-from mono_depth_ros.geometry.rigid import RigidTransform, quaternion_from_rigid
+from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.intake.sensor_intake import CameraImage
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import NoSnapshot
@@ -55,7 +55,9 @@ class BagQuery:
 class BagSamples:
     """The samples of a bag, from its beginning each time they are asked for.
 
-    A bag has no places to jump to: `operator.length_hint` tells how many samples there are at most.
+    The scan nearest in time counts, also one that comes after the image, and is carried to the image's stamp by
+    odometry where the bag has it; pose and speed are there where odometry tells them (a TwistStamped tells the speed
+    only). A bag has no places to jump to: `operator.length_hint` tells how many samples there are at most.
 
     Args:
         path: of the bag.
@@ -85,24 +87,13 @@ class BagSamples:
     def __length_hint__(self) -> int:
         return self._most
 
-    def node_parameters(self) -> dict[str, Any]:
-        """The parameters that make the node read the bag as this query does."""
-        options = self.query.options
-        values: dict[str, Any] = {"rectified": self.topics.rectified, "lidar.time_field": options.time_field or ""}
-        for name, T_a_b in (("T_camera_lidar", options.T_camera_lidar), ("T_base_camera", options.T_base_camera)):
-            if T_a_b is not None:
-                values[f"extrinsics.{name}"] = [*T_a_b[:3, 3].tolist(), *quaternion_from_rigid(T_a_b).tolist()]
-        return values
-
     def __iter__(self) -> Iterator[DepthSample]:
         query = self.query
         stop = None if query.limit is None else query.skip + query.limit
-        self.left_out, self.problems = Counter(), Counter()
         with Rosbag2Reader(self.path) as bag:
-            samples = read_samples(
-                bag, self.topics, query.truth, query.options, query.partial, self.left_out, self.problems
-            )
-            yield from islice(samples, query.skip, stop)
+            reading = _Reading(bag, self.topics, query)
+            self.left_out, self.problems = reading.left_out, reading.problems
+            yield from islice(reading.samples(), query.skip, stop)
 
 
 def read_bag(
@@ -151,62 +142,13 @@ def read_bag(
     return BagSamples(Path(path), query)
 
 
-def read_samples(
-    bag: Rosbag2Reader,
-    topics: BagTopics,
-    truth: TruthChoice = _NO_TRUTH,
-    options: BagOptions = _RECTIFIED,
-    partial: bool = False,
-    left_out: "Counter[str] | None" = None,
-    problems: "Counter[str] | None" = None,
-) -> Iterator[DepthSample]:
-    """Every image of a drive that has what was asked for: a scan near enough in time, truth of its stamp.
-
-    The nearest scan counts, also one that comes after the image, and is carried to the image's stamp by odometry where
-    the bag has it. Samples come in the order of their stamps, with pose and speed where odometry tells them (a
-    TwistStamped tells the speed only), so that two that follow each other are context of each other. What cannot be
-    used is left out and counted.
-
-    Args:
-        bag: the bag.
-        topics: of the camera; without `topics.points`, samples have no points.
-        truth: where it comes from; without any, samples have none.
-        options: extrinsics and the like.
-        partial: whether images without a scan or truth are given too.
-        left_out: counts what could not be used, by reason.
-        problems: counts the images at which something looks wrong, or is not placed.
-
-    Raises:
-        ConfigError: a truth that cannot be scaled.
-        DataError: the bag is broken, a topic is missing, or no image could be used; the message says why.
-    """
-    reading = _Reading(bag, topics, truth, options, partial)
-    given = 0
-    for sample in reading.samples():
-        given += 1
-        yield sample
-        if left_out is not None:
-            left_out.update(reading.left_out)
-            reading.left_out.clear()
-    if left_out is None:
-        left_out = Counter()
-    left_out.update(reading.left_out)
-    if problems is not None:
-        problems.update(reading.problems)
-    if not given:
-        found = [*left_out.most_common(4), *reading.problems.most_common(2)]
-        reasons = "; ".join(f"{why} ({count} x)" for why, count in found)
-        raise DataError(f"bag {bag.path}: expected images that can be used, got none: {reasons or 'no image at all'}")
-
-
 class _Reading:
-    """One pass over a bag."""
+    """One pass over a bag; what cannot be used is left out and counted."""
 
-    def __init__(
-        self, bag: Rosbag2Reader, topics: BagTopics, truth: TruthChoice, options: BagOptions, partial: bool
-    ) -> None:
-        self._topics = topics
-        self._partial = partial
+    def __init__(self, bag: Rosbag2Reader, topics: BagTopics, query: BagQuery) -> None:
+        self._bag, self._topics = bag, topics
+        self._partial = query.partial
+        truth, options = query.truth, query.options
         self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
         tree = bag.static_transforms()
         self._intake = options.intake(self._buffer, topics, tree)
@@ -222,7 +164,12 @@ class _Reading:
         self.left_out, self.problems = self._drive.left_out, self._drive.problems
 
     def samples(self) -> Iterator[DepthSample]:
-        """Those of the whole bag."""
+        """Every image that has what was asked for, by stamp: those that follow each other are each other's context.
+
+        Raises:
+            DataError: the bag is broken, or no image could be used; the message says why.
+        """
+        given = 0
         labels = () if self._labels is None else (self._labels.topic,)
         for image in self._drive.images((*(() if self._truth is None else self._truth.topics()), *labels), self._hear):
             try:
@@ -231,7 +178,12 @@ class _Reading:
                 self._leave_out(str(error))
                 continue
             if sample is not None:
+                given += 1
                 yield sample
+        if not given:
+            found = [*self.left_out.most_common(4), *self.problems.most_common(2)]
+            reasons = "; ".join(f"{why} ({count} x)" for why, count in found) or "no image at all"
+            raise DataError(f"bag {self._bag.path}: expected images that can be used, got none: {reasons}")
 
     def _hear(self, message: BagMessage, decoded: Any) -> None:
         if self._truth is not None:
