@@ -34,7 +34,7 @@ LAYERS: dict[str, set[str]] = {
     "inference": {"perception", "geometry"},
     "stream": {"geometry", "perception", "inference", "messages", "intake"},
     "datasets": {"geometry", "perception", "synthetic", "messages", "intake", "share"},
-    "replay": {"perception", "inference", "messages", "intake", "stream", "datasets", "share"},
+    "replay": {"perception", "inference", "messages", "intake", "stream", "datasets", "geometry", "share"},
     "networks": set(),
     "objectives": set(),
     "evaluation": {
