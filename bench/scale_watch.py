@@ -22,7 +22,7 @@ from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import fit_to_network, infer_depth
+from mono_depth_ros.inference.network_image import fit_to_network, infer_depth
 from mono_depth_ros.inference.scaling import MetricScaler
 from mono_depth_ros.perception.scale import MEASURED, ScalePolicy
 from mono_depth_ros.perception.snapshot import SensorSnapshot

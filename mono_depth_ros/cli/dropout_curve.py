@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mono_depth_ros.evaluation.dropout.kept_lines import KeptLines
     from mono_depth_ros.evaluation.dropout.sample_history import FadingInput
     from mono_depth_ros.inference.engine import OnnxEngine
-    from mono_depth_ros.inference.pipeline import Engine
+    from mono_depth_ros.inference.network_image import Engine
 
 _HEADINGS = {
     "prediction": "prediction",

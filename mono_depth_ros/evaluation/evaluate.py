@@ -21,7 +21,7 @@ from mono_depth_ros.evaluation.sample_stream import time_steps
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_counts, slices_of
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
-from mono_depth_ros.inference.pipeline import Engine
+from mono_depth_ros.inference.network_image import Engine
 
 # Time steps that are read before they are needed, and that wait for their scores: a bound on memory.
 _READ_AHEAD = 3

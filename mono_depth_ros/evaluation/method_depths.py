@@ -22,7 +22,7 @@ from mono_depth_ros.evaluation.protocols import Fit, Grid, Preparation, Protocol
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.completion import through_points
-from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
+from mono_depth_ros.inference.network_image import Engine, FitToNetwork, fit_to_network, infer_depth
 
 PUBLISHED = "published"
 PREDICTION = "prediction"

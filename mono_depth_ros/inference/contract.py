@@ -91,6 +91,11 @@ class ModelContract:
         onnx_sha256: of model.onnx, lower-case hex.
         accuracy: measured numbers, by benchmark.
         image: how the graph wants its image; None for a dial graph, which takes it as it is.
+        size_step_px: of a dial graph of any size: both sides of its image have to be multiples of it, and an image
+            keeps its ratio of sides at about the number of pixels of the contract's size; 0 for a graph of one size.
+        takes_ground: whether a dial graph has an input for the plane of the ground.
+        tells_sigma: whether a dial graph tells the spread of its depth, and where the sky is.
+        sigma_factor: what the spread is multiplied by to be the standard deviation of real errors, as measured.
 
     Raises:
         ModelContractError: with every field that cannot be, all at once.
@@ -114,6 +119,17 @@ class ModelContract:
     kind: str = DIAL
     schema_version: int = SCHEMA_VERSION
     image: ImageInput | None = None
+    size_step_px: int = 0
+    takes_ground: bool = False
+    tells_sigma: bool = False
+    sigma_factor: float = 1.0
+
+    @property
+    def free_size_step_px(self) -> int:
+        """Of what both sides of the image have to be multiples, where they are not given; 0 for a graph of one size."""
+        if self.image is not None:
+            return self.image.size_multiple if self.image.dynamic_size else 0
+        return self.size_step_px
 
     def __post_init__(self) -> None:
         problems = [*_type_problems(self)] or [*_value_problems(self)]
@@ -179,6 +195,9 @@ def save_contract(contract: ModelContract, model_dir: Path) -> None:
     fields = dataclasses.asdict(contract)
     if contract.image is None:
         del fields["image"]
+    if not contract.size_step_px:  # so that earlier versions of this package still read what they can run
+        for name in ("size_step_px", "takes_ground", "tells_sigma", "sigma_factor"):
+            del fields[name]
     write_whole(model_dir / CONTRACT_FILE, json.dumps(fields, indent=2) + "\n")
 
 
@@ -197,14 +216,16 @@ def _three_numbers(value: object) -> bool:
 
 def _type_problems(contract: ModelContract) -> list[str]:
     text = ("name", "kind", "training_data", "recipe", "git_commit", "onnx_sha256", "licence")
-    whole = ("schema_version", "height_px", "width_px")
-    number = ("min_depth_m", "max_depth_m") + (() if contract.trained_fx_px is None else ("trained_fx_px",))
+    whole = ("schema_version", "height_px", "width_px", "size_step_px")
+    number = ("min_depth_m", "max_depth_m", "sigma_factor") + (
+        () if contract.trained_fx_px is None else ("trained_fx_px",)
+    )
     mapping = ("network", "accuracy")
     expected: list[tuple[tuple[str, ...], tuple[type, ...], str]] = [
         (text, (str,), "text"),
         (whole, (int,), "a whole number"),
         (number, (int, float), "a number"),
-        (("metric", "completes"), (bool,), "true or false"),
+        (("metric", "completes", "takes_ground", "tells_sigma"), (bool,), "true or false"),
         (mapping, (dict,), "an object"),
     ]
     problems = []
@@ -243,6 +264,15 @@ def _value_problems(contract: ModelContract) -> list[str]:
             f"size: expected multiples of {image.size_multiple} (image.size_multiple), got {contract.height_px}x"
             f"{contract.width_px}"
         )
+    step = contract.size_step_px
+    if not 0 <= step <= 1024 or (step and (contract.height_px % step or contract.width_px % step)):
+        problems.append(
+            f"size_step_px: expected 0..1024 and a divisor of {contract.height_px} and {contract.width_px}, got {step}"
+        )
+    if contract.kind != DIAL and (step or contract.takes_ground or contract.tells_sigma):
+        problems.append(f"size_step_px, takes_ground, tells_sigma: expected none of them for kind {contract.kind}")
+    if not 0 < contract.sigma_factor < math.inf:
+        problems.append(f"sigma_factor: expected > 0, got {contract.sigma_factor}")
     if contract.trained_fx_px is not None and not 0 < contract.trained_fx_px < math.inf:
         problems.append(f"trained_fx_px: expected > 0 or null, got {contract.trained_fx_px}")
     if len(contract.onnx_sha256) != 64 or set(contract.onnx_sha256) - set("0123456789abcdef"):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,22 @@ MAX_MODEL_BYTES = 2 << 30
 PRECISIONS = ("float32", "bfloat16")
 OPENVINO = "OpenVINOExecutionProvider"
 _INPUTS = {"rgb": ("tensor(uint8)", 4), "points_bvu": ("tensor(int64)", 2), "points_depth_m": ("tensor(float)", 1)}
+_GROUND = {"ground": ("tensor(float)", 2)}
+_OUTPUTS, _MORE_OUTPUTS = ["depth_m"], ["sigma_log", "sky"]
+
+
+class Inferred(NamedTuple):
+    """What a network says of a batch of images.
+
+    Attributes:
+        depth_m: float32 [B, H, W], the network's normalised metres.
+        sigma_log: float32 [B, H, W], standard deviation of the natural log of the depth; None if it tells none.
+        sky: float32 [B, H, W], the probability that there is no surface; None if it tells none.
+    """
+
+    depth_m: npt.NDArray[np.float32]
+    sigma_log: npt.NDArray[np.float32] | None = None
+    sky: npt.NDArray[np.float32] | None = None
 
 
 class OnnxEngine:
@@ -86,9 +102,31 @@ class OnnxEngine:
             DataError: if a shape, type or index is not as above.
             ModelContractError: if the graph fails on them all the same.
         """
+        return self.infer_all(rgb, points_bvu, points_depth_m).depth_m
+
+    def infer_all(
+        self,
+        rgb: npt.NDArray[np.uint8],
+        points_bvu: npt.NDArray[np.int64],
+        points_depth_m: npt.NDArray[np.float32],
+        ground: npt.NDArray[np.float32] | None = None,
+    ) -> Inferred:
+        """As ``infer``, with all that the network tells and takes.
+
+        Args:
+            rgb, points_bvu, points_depth_m: see there.
+            ground: float32 [B, 4]: a, b, c and how sure, 0..1: the ground's inverse depth is
+                ``a * column + b * row + c`` in the network's normalised units; None or zeros where it is unknown. A
+                graph without that input does without it.
+
+        Raises:
+            DataError, ModelContractError: as there.
+        """
         self._check_arrays(rgb, points_bvu, points_depth_m)
+        if ground is not None and (ground.dtype != np.float32 or ground.shape != (len(rgb), 4)):
+            raise DataError(f"ground: expected float32 [{len(rgb)}, 4], got {ground.dtype} {list(ground.shape)}")
         try:
-            return self._graph.run(rgb, points_bvu, points_depth_m)
+            return self._graph.run(rgb, points_bvu, points_depth_m, ground)
         except ModelContractError:
             raise
         except Exception as error:  # ONNX Runtime raises many private types.
@@ -104,10 +142,9 @@ class OnnxEngine:
         self.infer(rgb, np.zeros((1, 3), np.int64), np.ones(1, np.float32))
 
     def _check_arrays(self, rgb: npt.NDArray[Any], points_bvu: npt.NDArray[Any], depth_m: npt.NDArray[Any]) -> None:
-        image = self.contract.image
         height, width = self.contract.height_px, self.contract.width_px
-        if image is not None and image.dynamic_size and rgb.ndim == 4:
-            step = image.size_multiple
+        step = self.contract.free_size_step_px
+        if step and rgb.ndim == 4:
             height, width = (max(step, side // step * step) for side in rgb.shape[1:3])
         if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[1:] != (height, width, 3):
             raise DataError(f"rgb: expected uint8 [B, {height}, {width}, 3], got {rgb.dtype} {list(rgb.shape)}")
@@ -137,17 +174,23 @@ class DialGraph:
     def __init__(self, session: Any, contract: ModelContract, path: Path) -> None:
         _check_signature(session, path, contract)
         self._session = session
+        self._takes_ground = contract.takes_ground
+        self._outputs = _OUTPUTS + (_MORE_OUTPUTS if contract.tells_sigma else [])
+        self._sigma_factor = np.float32(contract.sigma_factor)
 
     def run(
         self,
         rgb: npt.NDArray[np.uint8],
         points_bvu: npt.NDArray[np.int64],
         points_depth_m: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.float32]:
-        """As OnnxEngine.infer, for arrays that are as they should be."""
+        ground: npt.NDArray[np.float32] | None = None,
+    ) -> Inferred:
+        """As OnnxEngine.infer_all, for arrays that are as they should be."""
         feeds = {"rgb": rgb, "points_bvu": points_bvu, "points_depth_m": points_depth_m}
-        (depth_m,) = self._session.run(["depth_m"], feeds)
-        return np.asarray(depth_m, np.float32)
+        if self._takes_ground:
+            feeds["ground"] = np.zeros((len(rgb), 4), np.float32) if ground is None else ground
+        depth_m, *more = (np.asarray(value, np.float32) for value in self._session.run(self._outputs, feeds))
+        return Inferred(depth_m, more[0] * self._sigma_factor, more[1]) if more else Inferred(depth_m)
 
 
 def _graph_of_kind(session: Any, contract: ModelContract, path: Path) -> "DialGraph | ImageGraph":
@@ -327,19 +370,23 @@ def _check_signature(session: Any, path: Path, contract: ModelContract) -> None:
     """Compares the graph's inputs and outputs with the contract."""
     problems = []
     inputs = {node.name: node for node in session.get_inputs()}
-    for name, (dtype, rank) in _INPUTS.items():
+    free = bool(contract.size_step_px)
+    for name, (dtype, rank) in (_INPUTS | _GROUND if contract.takes_ground else _INPUTS).items():
         node = inputs.pop(name, None)
         if node is None or node.type != dtype or len(node.shape) != rank:
             got = "none" if node is None else f"{node.type} {node.shape}"
             problems.append(f"input {name}: expected {dtype} of {rank} axes, got {got}")
-        elif name == "rgb" and list(node.shape[1:]) != [contract.height_px, contract.width_px, 3]:
+        elif name == "rgb" and free and (any(isinstance(side, int) for side in node.shape[1:3]) or node.shape[3] != 3):
+            problems.append(f"input rgb: expected [B, H, W, 3] of any size (from model.json), got {node.shape}")
+        elif name == "rgb" and not free and list(node.shape[1:]) != [contract.height_px, contract.width_px, 3]:
             problems.append(
                 f"input rgb: expected [B, {contract.height_px}, {contract.width_px}, 3] (from model.json), "
                 f"got {node.shape}"
             )
     problems += [f"input {name}: not expected" for name in inputs]
     outputs = [node.name for node in session.get_outputs()]
-    if outputs != ["depth_m"]:
-        problems.append(f"outputs: expected ['depth_m'], got {outputs}")
+    expected = _OUTPUTS + (_MORE_OUTPUTS if contract.tells_sigma else [])
+    if outputs != expected:
+        problems.append(f"outputs: expected {expected}, got {outputs}")
     if problems:
         raise ModelContractError(f"{path}: " + "; ".join(problems))

@@ -16,6 +16,7 @@ from mono_depth_ros.errors import ModelContractError
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.inference.alignment import FARTHEST_M, align_to_points, inverse_of
 from mono_depth_ros.inference.contract import METRIC_DEPTH, ImageInput, ModelContract
+from mono_depth_ros.inference.engine import Inferred
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -48,8 +49,9 @@ class ImageGraph:
         rgb: npt.NDArray[np.uint8],
         points_bvu: npt.NDArray[np.int64],
         points_depth_m: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.float32]:
-        """As OnnxEngine.infer, for arrays that are as they should be.
+        _ground: npt.NDArray[np.float32] | None = None,
+    ) -> Inferred:
+        """As OnnxEngine.infer_all, for arrays that are as they should be.
 
         Raises:
             ModelContractError: if the output is no depth image.
@@ -71,7 +73,7 @@ class ImageGraph:
                 depths.append(align_to_points(inverse, points))
             else:
                 depths.append(inverse_of(inverse))
-        return np.stack(depths)
+        return Inferred(np.stack(depths))
 
     def _normalised(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
         """The images as the network wants them."""

@@ -2,58 +2,36 @@
 """The product in one method: ``DepthPipeline.step`` turns what the robot knows into metric depth."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.alignment import OffsetMemory
 from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, CompletionPolicy, through_points
 from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContract
+from mono_depth_ros.inference.network_image import (
+    Engine,
+    FitToNetwork,
+    NetworkDepth,
+    fit_to_network,
+    infer_batch,
+    infer_depth,
+)
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.inference.scaling import MetricScaler
 from mono_depth_ros.perception.dial import DialDecision, DialPolicy, DialState, Mode, Reason, decide
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScaleEstimate, ScalePolicy, ScaleSource
-from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorSnapshot, SensorState
+from mono_depth_ros.perception.snapshot import NoSnapshot, SensorReport, SensorSnapshot, SensorState
 
 DEFAULT_DIAL_POLICY = DialPolicy()
+SKY_FROM = 0.5  # probability from which on a pixel has no depth
 # Sources of scale that the points of this image take part in.
 _OF_POINTS = (ScaleSource.POINTS, ScaleSource.FUSED)
-
-
-class Engine(Protocol):
-    """What the pipeline needs of an engine; OnnxEngine is one, a test's stand-in another."""
-
-    contract: ModelContract
-
-    def infer(
-        self,
-        rgb: npt.NDArray[np.uint8],
-        points_bvu: npt.NDArray[np.int64],
-        points_depth_m: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FitToNetwork:
-    """How one image was brought to network resolution.
-
-    Attributes:
-        image_rgb: uint8 [H, W, 3] at network resolution.
-        camera: intrinsics of that image.
-        focal_ratio: metres of the world per metre of the network (focal normalisation); 1 without it.
-    """
-
-    image_rgb: RgbImage
-    camera: PinholeCamera
-    focal_ratio: float
 
 
 class StageClock:
@@ -143,12 +121,12 @@ class DepthPipeline:
         work = self.begin(snapshot)
         if isinstance(work, NoSnapshot):
             return work
-        depth_m = infer_depth(self._engine, work.fit, work.used)
+        said = infer_batch(self._engine, [(work.fit, work.used)])[0]
         predicted_m = infer_depth(self._engine, work.fit, None) if work.wants_prediction else None
         work.clock.lap("network")
-        depth_m, scale = self.measure(work, depth_m, predicted_m)
+        depth_m, scale = self.measure(work, said.depth_m, predicted_m)
         work.clock.lap("scale")
-        return self.end(work, depth_m, scale)
+        return self.end(work, said._replace(depth_m=depth_m), scale)
 
     def begin(self, snapshot: SensorSnapshot) -> ImageInWork | NoSnapshot:
         """All that comes before the network: what it is to be asked."""
@@ -194,15 +172,16 @@ class DepthPipeline:
         depth_m = self._without_offset(depth_m, work.points)
         return depth_m, self._scaler.update(snapshot, fit.camera, depth_m, work.points)
 
-    def end(self, work: ImageInWork, depth_m: DepthMap, scale: ScaleEstimate) -> DepthResult | NoSnapshot:
+    def end(self, work: ImageInWork, said: NetworkDepth, scale: ScaleEstimate) -> DepthResult | NoSnapshot:
         """All that comes after the network.
 
         Args:
             work: the image.
-            depth_m: as ``measure`` returned it.
+            said: what the network gave for it, with the depth as ``measure`` returned it.
             scale: of predictions; completed depth has that of its points.
         """
         contract, snapshot, decision = self._engine.contract, work.snapshot, work.decision
+        depth_m = said.depth_m
         if decision.mode is Mode.COMPLETION and snapshot.points_age_s is not None:
             scale = ScaleEstimate(1.0, float("nan"), ScaleSource.POINTS, snapshot.points_age_s)
         else:
@@ -212,11 +191,14 @@ class DepthPipeline:
         work.clock.lap("points")
         if contract.kind == RELATIVE_INVERSE_DEPTH and not scale.metric:
             return _not_metric(snapshot, contract, decision)
+        depth_m = keep_trusted(depth_m, contract)
+        if said.sky is not None:
+            depth_m[said.sky > SKY_FROM] = np.nan
         return DepthResult(
             stamp_ns=snapshot.stamp_ns,
             camera_frame=snapshot.camera_frame,
             camera=work.fit.camera,
-            depth_m=keep_trusted(depth_m, contract),
+            depth_m=depth_m,
             image_rgb=work.fit.image_rgb,
             mode=decision.mode,
             reason=decision.reason,
@@ -225,6 +207,7 @@ class DepthPipeline:
             stage_s=work.clock.laps(),
             sensors=_as_used(snapshot.sensors, decision, work.points is not None and scale.source in _OF_POINTS),
             calibration=self._scaler.verdict,
+            sigma_m=None if said.sigma_log is None else depth_m * said.sigma_log,
         )
 
     def _without_offset(self, predicted_m: DepthMap, points: SparseDepth | None) -> DepthMap:
@@ -282,21 +265,6 @@ def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: Dia
     )
 
 
-def fit_to_network(image_rgb: RgbImage, camera: PinholeCamera, contract: ModelContract) -> FitToNetwork:
-    """Stretches an image to network resolution, and the camera with it.
-
-    The whole image stays in view; the pixel aspect changes where the ratio of sides does, which the intrinsics tell.
-    """
-    width, height = network_size(camera, contract)
-    resized_camera = camera.resized(width, height)
-    shrinks = width * height < camera.width_px * camera.height_px
-    resized = image_rgb
-    if image_rgb.shape[:2] != (height, width):
-        resized = cv2.resize(image_rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    ratio = 1.0 if contract.trained_fx_px is None else resized_camera.fx_px / contract.trained_fx_px
-    return FitToNetwork(np.ascontiguousarray(resized), resized_camera, ratio)
-
-
 def at_image_size(result: DepthResult, snapshot: SensorSnapshot) -> DepthResult:
     """The result at the size of its image, with the image's camera; ``snapshot`` is what the result was made of.
 
@@ -306,46 +274,6 @@ def at_image_size(result: DepthResult, snapshot: SensorSnapshot) -> DepthResult:
     enlarged = cv2.resize(result.depth_m, (camera.width_px, camera.height_px), interpolation=cv2.INTER_NEAREST_EXACT)
     depth_m = np.asarray(enlarged, np.float32)
     return replace(result, camera=camera, depth_m=depth_m, image_rgb=snapshot.image_rgb)
-
-
-def network_size(camera: PinholeCamera, contract: ModelContract) -> tuple[int, int]:
-    """Width and height of the image that the network is given.
-
-    A network of one size gets that; one of any size keeps the ratio of sides, with about as many pixels as the
-    contract says.
-    """
-    image = contract.image
-    if image is None or not image.dynamic_size:
-        return contract.width_px, contract.height_px
-    step, aspect = image.size_multiple, camera.width_px / camera.height_px
-    height = (contract.width_px * contract.height_px / aspect) ** 0.5
-    return max(step, round(height * aspect / step) * step), max(step, round(height / step) * step)
-
-
-def infer_depth(engine: Engine, fit: FitToNetwork, sparse: SparseDepth | None) -> DepthMap:
-    """Runs the network on one image; float32 [H, W], metres along z, every pixel filled."""
-    return infer_batch(engine, [(fit, sparse)])[0]
-
-
-def infer_batch(engine: Engine, images: Sequence[tuple[FitToNetwork, SparseDepth | None]]) -> list[DepthMap]:
-    """Runs the network on images of one size at once, each with its own points or none.
-
-    Focal normalisation: the network sees every camera as one of ``trained_fx_px``. An image with twice the focal
-    length shows things twice as near, so the network's metres are multiplied by the ratio of focal lengths, and the
-    points are divided by it before.
-
-    Returns:
-        float32 [H, W] for each, metres along z, every pixel filled.
-    """
-    points_bvu = [np.zeros((0, 3), np.int64)]
-    points_depth_m = [np.zeros(0, np.float32)]
-    for number, (fit, sparse) in enumerate(images):
-        if sparse is not None:
-            points_bvu.append(np.stack([np.full_like(sparse.rows, number), sparse.rows, sparse.cols], axis=1))
-            points_depth_m.append(sparse.depth_m / np.float32(fit.focal_ratio))
-    rgb = np.stack([fit.image_rgb for fit, _ in images])
-    depth_m = engine.infer(rgb, np.concatenate(points_bvu), np.concatenate(points_depth_m))
-    return [one_m * np.float32(fit.focal_ratio) for one_m, (fit, _) in zip(depth_m, images, strict=True)]
 
 
 def keep_trusted(depth_m: DepthMap, contract: ModelContract) -> DepthMap:

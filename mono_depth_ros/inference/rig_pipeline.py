@@ -3,9 +3,9 @@
 
 from collections.abc import Mapping
 
-from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
-from mono_depth_ros.inference.pipeline import DepthPipeline, Engine, FitToNetwork, ImageInWork, infer_batch
+from mono_depth_ros.inference.network_image import Engine, FitToNetwork, NetworkDepth, infer_batch
+from mono_depth_ros.inference.pipeline import DepthPipeline, ImageInWork
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.rig_scale import SharedScale, share_scale
 from mono_depth_ros.perception.scale import DEFAULT_SCALE_POLICY, ScaleEstimate, ScalePolicy
@@ -57,32 +57,33 @@ class RigPipeline:
             else:
                 works[camera] = work
         answers = self._ask({camera: _questions(work) for camera, work in works.items()})
-        depth_m: dict[str, DepthMap] = {}
+        said: dict[str, NetworkDepth] = {}
         estimates: list[ScaleEstimate] = []
         for camera, work in works.items():
             work.clock.lap("network")
             answer = answers[camera]
-            predicted_m = answer[1] if work.wants_prediction else None
-            depth_m[camera], estimate = self._pipelines[camera].measure(work, answer[0], predicted_m)
+            predicted_m = answer[1].depth_m if work.wants_prediction else None
+            depth_m, estimate = self._pipelines[camera].measure(work, answer[0].depth_m, predicted_m)
+            said[camera] = answer[0]._replace(depth_m=depth_m)
             estimates.append(estimate)
             work.clock.lap("scale")
         stamp_ns = max((work.snapshot.stamp_ns for work in works.values()), default=0)
         self._shared, shared = share_scale(self._shared, estimates, stamp_ns, self.scale_policy)
         for camera, work in works.items():
-            outcomes[camera] = self._pipelines[camera].end(work, depth_m[camera], shared)
+            outcomes[camera] = self._pipelines[camera].end(work, said[camera], shared)
         return {camera: outcomes[camera] for camera in snapshots}
 
-    def _ask(self, questions: Mapping[str, list[Question]]) -> dict[str, list[DepthMap]]:
+    def _ask(self, questions: Mapping[str, list[Question]]) -> dict[str, list[NetworkDepth]]:
         """What the network gives for each question; those of one size go through it together."""
         sizes: dict[tuple[int, ...], list[tuple[str, Question]]] = {}
         for camera, asked in questions.items():
             for question in asked:
                 sizes.setdefault(question[0].image_rgb.shape, []).append((camera, question))
-        answers: dict[str, list[DepthMap]] = {camera: [] for camera in questions}
+        answers: dict[str, list[NetworkDepth]] = {camera: [] for camera in questions}
         for batch in sizes.values():
-            depths_m = infer_batch(self._engine, [question for _, question in batch])
-            for (camera, _), depth_m in zip(batch, depths_m, strict=True):
-                answers[camera].append(depth_m)
+            given = infer_batch(self._engine, [question for _, question in batch])
+            for (camera, _), answer in zip(batch, given, strict=True):
+                answers[camera].append(answer)
         return answers
 
 

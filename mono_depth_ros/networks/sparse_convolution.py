@@ -78,7 +78,7 @@ class SparseGrid:
         channels = self.features.shape[1]
         dense = self.features.new_zeros((self.batch * self.height * self.width, channels))
         dense = dense.index_put((rows,), self.features)
-        return dense.view(-1, self.height, self.width, channels).permute(0, 3, 1, 2)
+        return dense.view(self.batch, self.height, self.width, channels).permute(0, 3, 1, 2)
 
 
 def neighbour_rows(grid: SparseGrid, centres: Tensor, kernel_size: int) -> Tensor:
@@ -95,17 +95,19 @@ def neighbour_rows(grid: SparseGrid, centres: Tensor, kernel_size: int) -> Tenso
     radius = kernel_size // 2
     stride_v = grid.width + 2 * radius  # a border as wide as the radius: no window leaves the padded grid
     stride_b = (grid.height + 2 * radius) * stride_v
-    strides = torch.tensor([stride_b, stride_v, 1], device=centres.device)
     corner = radius * stride_v + radius
+
+    def numbers(cells: Tensor) -> Tensor:
+        return cells[:, 0] * stride_b + cells[:, 1] * stride_v + cells[:, 2] + corner
 
     count = grid.cells.shape[0]
     row_numbers = torch.arange(1, count + 1, device=centres.device)
     on_grid = torch.zeros(grid.batch * stride_b, dtype=torch.int64, device=centres.device)
-    on_grid = on_grid.scatter(0, (grid.cells * strides).sum(1) + corner, row_numbers)
+    on_grid = on_grid.scatter(0, numbers(grid.cells), row_numbers)
 
-    reach = range(-radius, radius + 1)
-    offsets = torch.tensor([dv * stride_v + du for dv in reach for du in reach], device=centres.device)
-    return on_grid[((centres * strides).sum(1) + corner).unsqueeze(1) + offsets]
+    reach = torch.arange(-radius, radius + 1, device=centres.device)
+    offsets = (reach.unsqueeze(1) * stride_v + reach).flatten()
+    return on_grid[numbers(centres).unsqueeze(1) + offsets]
 
 
 def gather_rows(features: Tensor, rows: Tensor, missing: float) -> Tensor:
@@ -123,9 +125,9 @@ def max_pool(grid: SparseGrid) -> SparseGrid:
     """
     height, width = (grid.height + 1) // 2, (grid.width + 1) // 2
     coarse = torch.stack([grid.cells[:, 0], grid.cells[:, 1] // 2, grid.cells[:, 2] // 2], dim=1)
-    strides = torch.tensor([height * width, width, 1], device=coarse.device)
+    numbers = coarse[:, 0] * (height * width) + coarse[:, 1] * width + coarse[:, 2]
     occupied = torch.zeros(grid.batch * height * width, dtype=torch.int64, device=coarse.device)
-    occupied = occupied.scatter(0, (coarse * strides).sum(1), torch.ones_like(coarse[:, 0]))
+    occupied = occupied.scatter(0, numbers, torch.ones_like(numbers))
     flat = torch.nonzero(occupied)[:, 0]
     cells = torch.stack([flat // (height * width), flat // width % height, flat % width], dim=1)
 

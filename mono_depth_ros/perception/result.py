@@ -25,6 +25,8 @@ class DepthResult:
         stage_s: seconds per stage, in order: (name, duration).
         sensors: health of every input at this image.
         calibration: whether LiDAR, odometry and camera fit together.
+        sigma_m: float32 [h, w], standard deviation of ``depth_m``, metres, NaN where that is; None if the model
+            tells none.
     """
 
     stamp_ns: int
@@ -39,3 +41,4 @@ class DepthResult:
     stage_s: tuple[tuple[str, float], ...]
     sensors: tuple[SensorReport, ...]
     calibration: CalibrationVerdict = UNSUSPECTED
+    sigma_m: DepthMap | None = None

@@ -12,7 +12,7 @@ from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader, arriv
 from mono_depth_ros.datasets.bags.topics import BagTopics
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import Engine
+from mono_depth_ros.inference.network_image import Engine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics, TransformSource, given_transform
 from mono_depth_ros.intake.sensor_intake import IMAGE

@@ -12,7 +12,7 @@ from mono_depth_ros.datasets.bags.topics import NO_TOPIC
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.geometry.rigid import quaternion_from_rigid
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import Engine
+from mono_depth_ros.inference.network_image import Engine
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.intake.problem_counts import ProblemCounts
 from mono_depth_ros.perception.result import DepthResult

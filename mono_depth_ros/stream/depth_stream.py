@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import DepthPipeline, Engine
+from mono_depth_ros.inference.network_image import Engine
+from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.inference.pose_engine import PoseEstimator
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics
 from mono_depth_ros.intake.sensor_intake import IMAGE, SensorIntake

@@ -9,7 +9,7 @@ import numpy as np
 
 from mono_depth_ros.errors import FrameError
 from mono_depth_ros.geometry.rigid import RigidTransform
-from mono_depth_ros.inference.pipeline import Engine
+from mono_depth_ros.inference.network_image import Engine
 from mono_depth_ros.inference.rig_pipeline import RigPipeline
 from mono_depth_ros.intake.extrinsics import TransformSource
 from mono_depth_ros.messages.outputs import ImageCounts

@@ -6,7 +6,7 @@ A batch is a pure function of (seed, step): a run that was killed goes on with e
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,9 @@ from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticImage
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.training.augmentation import Augmentation, augment_image, empty_image, random_look
+from mono_depth_ros.training.known_ground import UNKNOWN, GroundHints, ground_of
 from mono_depth_ros.training.point_patterns import PointPatterns, sample_points
+from mono_depth_ros.training.views import random_view
 
 Rng = np.random.Generator
 Float32 = npt.NDArray[np.float32]
@@ -44,6 +46,7 @@ class TrainingSample:
         shown_depth_m: as `truth_depth_m`, what the image shows: the truth before it was rescaled.
         rescaled: whether both differ.
         predictable: whether the image tells its metric depth (not when emptied).
+        ground: float32 [4], the plane of the ground as far as it is known; see `known_ground`.
     """
 
     rgb: Float32
@@ -52,6 +55,7 @@ class TrainingSample:
     shown_depth_m: Float32
     rescaled: bool
     predictable: bool
+    ground: Float32 = field(default_factory=UNKNOWN.copy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +104,7 @@ class Batch:
         kept: bool [N], the points that are left when they are thinned out; None where nothing asks for it.
         shown_depth_m: as `truth_depth_m`, for the prediction, where images were rescaled; None for the same.
         rescaled: bool [B], which images were; None for none.
+        ground: float32 [B, 4], the plane of the ground as far as it is known; None where nothing asks for it.
     """
 
     rgb: Tensor
@@ -112,6 +117,7 @@ class Batch:
     kept: Tensor | None = None
     shown_depth_m: Tensor | None = None
     rescaled: Tensor | None = None
+    ground: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -152,6 +158,7 @@ def training_sample(
     max_depth_m: float,
     augmentation: Augmentation,
     patterns: PointPatterns,
+    hints: GroundHints | None = None,
 ) -> TrainingSample:
     """Augment one image and draw its points.
 
@@ -162,6 +169,7 @@ def training_sample(
         max_depth_m: farther surfaces count as sky (network units).
         augmentation: what to do to the image.
         patterns: what points to draw.
+        hints: how the plane of the ground is known; None for not at all.
     """
     depth, rgb, camera = image.depth_m, image.image_rgb, image.camera
     if rng.uniform() < augmentation.flip:
@@ -177,10 +185,16 @@ def training_sample(
     if emptied:
         picture = empty_image(rng, picture)
     chw = np.ascontiguousarray(np.moveaxis(picture, 2, 0))
-    return TrainingSample(chw, truth.astype(np.float32), points, shown.astype(np.float32), bool(rescaled), not emptied)
+    # a rescaled world contradicts its image: there is no ground that fits both modes
+    ground = UNKNOWN if hints is None or rescaled else ground_of(rng, truth, camera, hints)
+    return TrainingSample(
+        chw, truth.astype(np.float32), points, shown.astype(np.float32), bool(rescaled), not emptied, ground
+    )
 
 
-def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | None = None) -> Batch:
+def collate(
+    samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | None = None, with_ground: bool = False
+) -> Batch:
     """Stack samples; `chaos_weight` scales the prediction weight per sample."""
     bvu, depth, trusted = [], [], []
     for b, sample in enumerate(samples):
@@ -204,12 +218,22 @@ def collate(samples: Sequence[TrainingSample], chaos_weight: Sequence[float] | N
         if any(rescaled)
         else None,
         rescaled=torch.tensor(rescaled) if any(rescaled) else None,
+        ground=torch.from_numpy(np.stack([s.ground for s in samples])) if with_ground else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecipe:
-    """What a batch is made of; `chaos_prediction` weighs predictions in worlds that tell no scale."""
+    """What a batch is made of.
+
+    Attributes:
+        seed: of the run.
+        trained_fx_px, max_depth_m, augmentation, patterns: see `training_sample`.
+        chaos_prediction: weight of predictions in worlds that tell no scale.
+        shapes: (width, height) that batches are drawn from, each a view of its image; empty for the images as they are.
+        least_zoom: see `views.random_view`.
+        ground: how the plane of the ground is known.
+    """
 
     seed: int
     trained_fx_px: float | None
@@ -217,6 +241,9 @@ class BatchRecipe:
     augmentation: Augmentation
     patterns: PointPatterns
     chaos_prediction: float
+    shapes: tuple[tuple[int, int], ...] = ()
+    least_zoom: float = 0.6
+    ground: GroundHints = field(default_factory=GroundHints)
 
 
 def order_of(count: int, seed: int, positions: range) -> list[int]:
@@ -230,14 +257,21 @@ def order_of(count: int, seed: int, positions: range) -> list[int]:
 def batch_at(source: ImageSource, recipe: BatchRecipe, positions: range) -> Batch:
     """The images at some positions of the endless stream; a position's sample depends on seed and position only."""
     samples, weights = [], []
+    of_batch = np.random.default_rng([recipe.seed, 13, positions.start])
+    shape = recipe.shapes[int(of_batch.integers(len(recipe.shapes)))] if recipe.shapes else None
+    hints = recipe.ground if of_batch.uniform() < recipe.ground.share else None
     for position, index in zip(positions, order_of(len(source), recipe.seed, positions), strict=True):
         image = source[index]
         rng = np.random.default_rng([recipe.seed, 11, position])
+        if shape is not None:
+            image = random_view(rng, image, *shape, recipe.least_zoom)
         samples.append(
-            training_sample(rng, image, recipe.trained_fx_px, recipe.max_depth_m, recipe.augmentation, recipe.patterns)
+            training_sample(
+                rng, image, recipe.trained_fx_px, recipe.max_depth_m, recipe.augmentation, recipe.patterns, hints
+            )
         )
         weights.append(recipe.chaos_prediction if image.chaos else 1.0)
-    return collate(samples, weights)
+    return collate(samples, weights, with_ground=hints is not None)
 
 
 def with_kept_points(batch: Batch, seed: int, positions: range) -> Batch:

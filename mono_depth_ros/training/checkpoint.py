@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mono_depth_ros.errors import ConfigError, ModelContractError
-from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
+from mono_depth_ros.networks.depth_network import DepthNetwork, config_from_dict, new_network
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 from mono_depth_ros.placeholder import placeholder
@@ -70,7 +70,7 @@ class Checkpoint:
 
     Attributes:
         metadata: what is known about the model.
-        depth: the PackNetSan, or None (a pose network alone).
+        depth: the depth network, or None (a pose network alone).
         pose: the PoseNet or TwoStreamPoseNet, or None.
         training_state: whatever the trainer needs to go on (optimizer, step, random state): tensors and plain values.
     """
@@ -80,11 +80,11 @@ class Checkpoint:
     pose: NetworkState | None
     training_state: dict[str, Any]
 
-    def depth_network(self) -> PackNetSan:
+    def depth_network(self) -> DepthNetwork:
         """The depth network with its weights, on CPU, in eval mode. Raises ModelContractError."""
         if self.depth is None:
             raise ModelContractError(f"checkpoint {self.metadata.name}: holds no depth network, only a pose network")
-        network = PackNetSan(PackNetSanConfig.from_dict(self.depth.config))
+        network = new_network(config_from_dict(self.depth.config))
         load_weights(network, self.depth.weights, f"checkpoint {self.metadata.name}")
         return network.eval()
 
@@ -119,7 +119,7 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], name: str) -> N
 def save_checkpoint(
     path: str | Path,
     metadata: ModelMetadata,
-    depth: PackNetSan | None = None,
+    depth: DepthNetwork | None = None,
     pose: PoseNet | TwoStreamPoseNet | None = None,
     training_state: dict[str, Any] | None = None,
 ) -> None:

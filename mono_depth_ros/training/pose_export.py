@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mono_depth_ros.errors import ModelContractError
 from mono_depth_ros.inference.contract import MODEL_FILE, sha256_hex
 from mono_depth_ros.inference.pose_engine import VECTOR_OUTPUT, PoseContract, PoseEngine, save_pose_contract
-from mono_depth_ros.networks.packnet_san import PackNetSan
+from mono_depth_ros.networks.depth_network import DepthNetwork, predict
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 from mono_depth_ros.objectives.pose import pose_matrix
@@ -50,7 +50,7 @@ class PoseExportReport:
 class PoseGraph(nn.Module):
     """A pose network as the robot calls it. One of two streams brings the depth network that it looks through."""
 
-    def __init__(self, pose: PoseNet | TwoStreamPoseNet, depth: PackNetSan | None) -> None:
+    def __init__(self, pose: PoseNet | TwoStreamPoseNet, depth: DepthNetwork | None) -> None:
         super().__init__()
         self.pose = pose
         self.depth = depth if isinstance(pose, TwoStreamPoseNet) else None
@@ -69,7 +69,7 @@ class PoseGraph(nn.Module):
         if self.depth is None:
             poses = self.pose(current, (previous,))
         else:
-            near, before = (self.depth.decode(self.depth.encode(image))[0] for image in (current, previous))
+            near, before = (predict(self.depth, image) for image in (current, previous))
             poses = self.pose(current, previous[:, None], near, before[:, None])
         return poses[:, 0]
 

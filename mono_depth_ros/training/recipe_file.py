@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.networks.depth_network import PACKNET, DepthNetworkConfig, config_type
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.schedule import Schedule, constant
 from mono_depth_ros.whole_file import write_whole
@@ -110,6 +111,9 @@ def _build(cls: type[T], values: dict[str, Any], prefix: str, problems: list[str
             near = get_close_matches(str(key), names, 1)
             hint = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(names)}"
             problems.append(f"{prefix}{key}: unknown{hint}")
+        elif hints[key] == DepthNetworkConfig and isinstance(value, dict):
+            kind, rest = config_type(value), {name: item for name, item in value.items() if item != PACKNET}
+            arguments[key] = _build(kind, rest, f"{prefix}{key}.", problems)
         elif dataclasses.is_dataclass(hints[key]) and hints[key] is not Schedule:
             if isinstance(value, dict):
                 arguments[key] = _build(hints[key], value, f"{prefix}{key}.", problems)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mono_depth_ros.errors import ConfigError, ModelContractError
+from mono_depth_ros.networks.depth_network import config_from_dict, new_network
+from mono_depth_ros.networks.lite_san import LiteSan, LiteSanConfig
 from mono_depth_ros.networks.packnet_san import PackNetSan, PackNetSanConfig
 from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
@@ -25,11 +27,17 @@ from mono_depth_ros.training.checkpoint import (
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.grid_stride import on_packed_images
 from mono_depth_ros.training.model import CONTEXTS, TrainedModel
+from mono_depth_ros.training.pretrained_encoder import load_pretrained
 from mono_depth_ros.training.sources import Source, without_sparse_branch
 from mono_depth_ros.training.validation import DriveScores, Scores
 
 LAST = "last.ckpt"
-_OF_POINTS = ("sparse_branch.", "fusion_", "prior.")  # parameters of a depth network that only points make use of
+_OF_POINTS = (
+    "sparse_branch.",
+    "fusion",
+    "prior.",
+    "dense_view.",
+)  # parameters of a depth network that only points make use of
 
 
 @dataclass(slots=True)
@@ -70,7 +78,7 @@ class RunState:
         """
         checkpoint = load_checkpoint(path)
         advice = "train into another folder, or without --resume"
-        known = checkpoint.depth and PackNetSanConfig.from_dict(checkpoint.depth.config)
+        known = checkpoint.depth and config_from_dict(checkpoint.depth.config)
         if checkpoint.depth is None or known != self.model.depth.config:
             raise ConfigError(f"{path}: made with another network; {advice}")
         load_weights(self.averaged.depth, checkpoint.depth.weights, str(path))
@@ -109,21 +117,28 @@ def initialised(config: TrainConfig) -> TrainConfig:
     checkpoint = start_checkpoint(config.init)
     if checkpoint.depth is None:
         raise ModelContractError(f"{config.init}: expected a checkpoint with a depth network, got a pose network alone")
-    network = PackNetSanConfig.from_dict(checkpoint.depth.config)
+    network = config_from_dict(checkpoint.depth.config)
     if config.modes != "prediction" and not network.sparse:
         raise ConfigError(f"modes: expected prediction, as {config.init} has no sparse branch, got {config.modes!r}")
-    if config.network.prior and network.sparse:
-        network = replace(network, prior=True)  # its features start at zero: nothing is lost
-    if config.network.image_input != "rgb":
-        network = replace(network, image_input=config.network.image_input)
-    if config.network.packing_border != "zeros":
-        network = replace(network, packing_border=config.network.packing_border)
-    if config.network.grid_stride != 1:
-        network = replace(network, grid_stride=config.network.grid_stride)
     fx_px = checkpoint.metadata.trained_fx_px
+    if isinstance(network, LiteSanConfig):
+        return replace(config, network=network, trained_fx_px=fx_px)  # of any size, its focal length stays
+    if isinstance(config.network, PackNetSanConfig):
+        network = _changed_packnet(network, config.network)
     if fx_px is not None:
         fx_px *= config.width_px / checkpoint.metadata.width_px
     return replace(config, network=network, trained_fx_px=fx_px)
+
+
+def _changed_packnet(network: PackNetSanConfig, wanted: PackNetSanConfig) -> PackNetSanConfig:
+    """The network of an `init` with what the recipe adds to it or changes in it."""
+    if wanted.prior and network.sparse:
+        network = replace(network, prior=True)  # its features start at zero: nothing is lost
+    if wanted.image_input != "rgb":
+        network = replace(network, image_input=wanted.image_input)
+    if wanted.packing_border != "zeros":
+        network = replace(network, packing_border=wanted.packing_border)
+    return replace(network, grid_stride=wanted.grid_stride) if wanted.grid_stride != 1 else network
 
 
 def changed_network(config: TrainConfig) -> list[str]:
@@ -131,8 +146,8 @@ def changed_network(config: TrainConfig) -> list[str]:
     checkpoint = start_checkpoint(config.init) if config.init else None
     if checkpoint is None or checkpoint.depth is None:
         return []
-    before, after = PackNetSanConfig.from_dict(checkpoint.depth.config).to_dict(), config.network.to_dict()
-    return [f"{name}: {before[name]} -> {value}" for name, value in after.items() if before[name] != value]
+    before, after = config_from_dict(checkpoint.depth.config).to_dict(), config.network.to_dict()
+    return [f"{name}: {before[name]} -> {value}" for name, value in after.items() if before.get(name) != value]
 
 
 def start_checkpoint(init: str) -> Checkpoint:
@@ -150,19 +165,25 @@ def keeps_statistics(config: TrainConfig, share: float) -> bool:
     Those of an exported model may be folded into its weights: they must not move on their own.
     """
     folded = bool(config.init) and Path(config.init).is_dir()
-    return config.network.sparse and (folded or share >= config.optimiser.freeze_norm_at)
+    network = config.network
+    normalises = network.sparse and (isinstance(network, PackNetSanConfig) or bool(network.sparse_widths))
+    return normalises and (folded or share >= config.optimiser.freeze_norm_at)
 
 
 def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
     """The networks of a run, from `init` where it names a checkpoint, and a copy to average them in."""
     torch.manual_seed(config.seed)
-    model = TrainedModel(PackNetSan(config.network), new_pose_network(config), config.modes)
+    model = TrainedModel(new_network(config.network), new_pose_network(config), config.modes)
+    if isinstance(model.depth, LiteSan) and config.encoder_weights and not config.init:
+        load_pretrained(model.depth.encoder, model.depth.config.encoder, config.encoder_weights)
     if config.init:
         checkpoint = start_checkpoint(config.init)
         new_prior = {name: value for name, value in model.depth.state_dict().items() if name.startswith("prior.")}
         known = checkpoint.depth_network()
-        coarser = model.depth.config.grid_stride > known.config.grid_stride
-        weights = on_packed_images(known.state_dict()) if coarser else known.state_dict()
+        weights = known.state_dict()
+        if isinstance(model.depth, PackNetSan) and isinstance(known, PackNetSan):
+            coarser = model.depth.config.grid_stride > known.config.grid_stride
+            weights = on_packed_images(weights) if coarser else weights
         model.depth.load_state_dict({**new_prior, **weights})
         _take_pose(model, checkpoint)
     if not config.learn_dense:
@@ -201,7 +222,11 @@ def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None
 
 def parameter_groups(model: TrainedModel, config: TrainConfig) -> list[dict[str, list[Tensor] | float]]:
     """The optimiser's groups; "share" is their learning rate relative to the schedule's."""
-    groups: list[dict[str, list[Tensor] | float]] = [{"params": list(model.depth.parameters()), "share": 1.0}]
+    encoder = list(model.depth.encoder.parameters()) if isinstance(model.depth, LiteSan) else []
+    others = [value for value in model.depth.parameters() if all(value is not known for known in encoder)]
+    groups: list[dict[str, list[Tensor] | float]] = [{"params": others, "share": 1.0}]
+    if encoder:
+        groups.append({"params": encoder, "share": config.optimiser.encoder_rate})
     if model.pose is not None:
         groups.append({"params": list(model.pose.parameters()), "share": config.optimiser.pose_rate})
     return groups

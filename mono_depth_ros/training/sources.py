@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig, SyntheticDataset, cache_folder
 from mono_depth_ros.errors import ConfigError
-from mono_depth_ros.networks.packnet_san import PackNetSan
+from mono_depth_ros.networks.depth_network import DepthNetwork
+from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at, with_kept_points
 from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at
 from mono_depth_ros.training.config import TrainConfig
@@ -28,7 +29,7 @@ class Source:
     """
 
     batch: Callable[[range], Batch]
-    validate: Callable[[PackNetSan], Scores | DriveScores]
+    validate: Callable[[DepthNetwork], Scores | DriveScores]
     trained_fx_px: float | None
     description: str
 
@@ -45,6 +46,9 @@ def rendered_source(config: TrainConfig, images: ImageSource, held_out: ImageSou
         augmentation=config.augmentation,
         patterns=config.points,
         chaos_prediction=config.objectives.chaos_prediction,
+        shapes=config.shapes,
+        least_zoom=config.least_zoom,
+        ground=config.ground,
     )
     return Source(
         batch=_batches(config, lambda positions: batch_at(images, recipe, positions)),
@@ -131,4 +135,7 @@ def without_sparse_branch(config: TrainConfig) -> TrainConfig:
     """The recipe with the network that it trains: one that is never given points has no branch for them."""
     if config.modes != "prediction" or config.init:
         return config
-    return replace(config, network=replace(config.network, sparse=False, prior=False))
+    network = config.network
+    if isinstance(network, PackNetSanConfig):
+        return replace(config, network=replace(network, sparse=False, prior=False))
+    return replace(config, network=replace(network, sparse=False))

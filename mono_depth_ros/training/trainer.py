@@ -103,7 +103,8 @@ def _step(run: "_Run", batch: Batch, rate: float, share: float) -> tuple[dict[st
         group["lr"] = rate * group["share"]
     clips = batch.clips
     seen = (None, None) if clips is None else (clips.pose_target_rgb, clips.pose_context_rgb)
-    outputs: Outputs = run.model(run.layout(batch.rgb), batch.bvu, batch.points_depth_m, *seen, batch.kept)
+    points = batch.bvu, batch.points_depth_m
+    outputs: Outputs = run.model(run.layout(batch.rgb), *points, *seen, batch.kept, batch.ground)
     terms = objective(outputs, batch, config, share)
     state.optimiser.zero_grad()
     fabric.backward(terms["loss"])

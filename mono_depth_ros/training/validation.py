@@ -11,11 +11,13 @@ from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticImage
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points, sparse_to_dense
-from mono_depth_ros.networks.packnet_san import PackNetSan, SparsePoints
+from mono_depth_ros.networks.depth_network import DepthNetwork
+from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.batches import ImageSource, focal_factor
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.drive_clips import DriveClips
 from mono_depth_ros.training.point_patterns import beam_cells
+from mono_depth_ros.training.views import central_view
 
 Float32 = npt.NDArray[np.float32]
 MAX_SCORED_M = 80.0
@@ -79,11 +81,13 @@ def even_beams(depth_m: np.ndarray, camera: PinholeCamera, count: int) -> Sparse
 
 
 @torch.no_grad()
-def validate(network: PackNetSan, images: ImageSource, config: TrainConfig, trained_fx_px: float | None) -> Scores:
+def validate(network: DepthNetwork, images: ImageSource, config: TrainConfig, trained_fx_px: float | None) -> Scores:
     """Scores of a network in eval mode, on the first images of a held-out source."""
     found: dict[str, list[float]] = {name: [] for name in ("prediction", "4", "32", "chaos 4", "chaos 32")}
     for index in range(min(config.validate_images, len(images))):
         image = images[index]
+        if config.shapes:
+            image = central_view(image, *config.shapes[index % len(config.shapes)])
         prefix = "chaos " if image.chaos else ""
         for beams in (4, 32) if image.chaos else (0, 4, 32):
             score = _abs_rel(network, image, beams, trained_fx_px)
@@ -95,7 +99,7 @@ def validate(network: PackNetSan, images: ImageSource, config: TrainConfig, trai
 
 @torch.no_grad()
 def validate_drive(
-    network: PackNetSan, source: DriveClips, config: TrainConfig, trained_fx_px: float | None
+    network: DepthNetwork, source: DriveClips, config: TrainConfig, trained_fx_px: float | None
 ) -> DriveScores:
     """Scores of a network in eval mode, on held-out frames spread evenly over those there are."""
     count = min(config.validate_images, len(source.held_out))
@@ -139,7 +143,7 @@ def _score(depth_m: Float32, truth_m: Float32, scored: npt.NDArray[np.bool_]) ->
 
 
 def _depth_m(
-    network: PackNetSan, image_rgb: npt.NDArray[np.uint8], points: SparseDepth | None, factor: float
+    network: DepthNetwork, image_rgb: npt.NDArray[np.uint8], points: SparseDepth | None, factor: float
 ) -> Float32:
     """Metres float32 [H, W] of one image, by completion where points are given."""
     device = next(network.parameters()).device
@@ -153,7 +157,7 @@ def _depth_m(
     return np.asarray(np.float32(factor) / np.maximum(inv_depth, np.float32(1e-5)))
 
 
-def _abs_rel(network: PackNetSan, image: SyntheticImage, beams: int, trained_fx_px: float | None) -> float | None:
+def _abs_rel(network: DepthNetwork, image: SyntheticImage, beams: int, trained_fx_px: float | None) -> float | None:
     scored = np.isfinite(image.depth_m) & (image.depth_m < MAX_SCORED_M)
     sparse = even_beams(image.depth_m, image.camera, beams) if beams else None
     if sparse is not None:

@@ -9,7 +9,8 @@ from mono_depth_ros.errors import ModelContractError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.contract import load_contract
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import DepthPipeline, fit_to_network
+from mono_depth_ros.inference.network_image import fit_to_network
+from mono_depth_ros.inference.pipeline import DepthPipeline
 from mono_depth_ros.perception.dial import Mode
 from mono_depth_ros.perception.snapshot import SensorSnapshot
 

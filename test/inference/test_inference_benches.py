@@ -13,7 +13,7 @@ from mono_depth_ros.evaluation.protocols import PLAIN
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, NETWORK_ALONE
-from mono_depth_ros.inference.pipeline import FitToNetwork
+from mono_depth_ros.inference.network_image import FitToNetwork
 
 MS_PER_LOOK = 250
 

@@ -101,8 +101,9 @@ class SyntheticConfig:
             raise ConfigError("; ".join(wrong))
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that change whenever the images would."""
-        content = json.dumps({"version": GENERATOR_VERSION, "views": _VIEWS_VERSION, **asdict(self)}, sort_keys=True)
+        """Twelve hex digits that change whenever an image would; more of the same images go into the same cache."""
+        images = {key: value for key, value in asdict(self).items() if key not in ("train_images", "val_images")}
+        content = json.dumps({"version": GENERATOR_VERSION, "views": _VIEWS_VERSION, **images}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def record_type(self) -> np.dtype[np.void]:

@@ -30,7 +30,7 @@ from mono_depth_ros.evaluation.protocols import PLAIN, Protocol, changed
 from mono_depth_ros.geometry.camera import DepthMap, Points
 from mono_depth_ros.geometry.sparse_depth import project_points
 from mono_depth_ros.inference.completion import through_points
-from mono_depth_ros.inference.pipeline import Engine, FitToNetwork, fit_to_network, infer_depth
+from mono_depth_ros.inference.network_image import Engine, FitToNetwork, fit_to_network, infer_depth
 from mono_depth_ros.perception.dial import DialPolicy, DialState, Mode, decide
 
 WATCHED_METHODS = {COMPLETION: "completion", COMPLETION_NETWORK: "completion by the network alone"}

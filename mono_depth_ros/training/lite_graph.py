@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A LiteSan as the robot calls it: bytes and what is known of them in; metres, their spread and the sky out."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mono_depth_ros.networks.lite_san import LiteSan
+from mono_depth_ros.networks.sparse_convolution import SparsePoints
+
+MIN_INV_DEPTH = 1e-6  # 1/m; beyond it a pixel is infinitely far for every purpose
+_PIXELS = {0: "B", 1: "H", 2: "W"}
+
+
+class LiteGraph(nn.Module):
+    """The dial graph of docs/data_flow.md for images of any size, with one more input and two more outputs."""
+
+    input_names = ("rgb", "points_bvu", "points_depth_m", "ground")
+    output_names = ("depth_m", "sigma_log", "sky")
+    dynamic_axes: ClassVar = {
+        "rgb": _PIXELS,
+        "points_bvu": {0: "N"},
+        "points_depth_m": {0: "N"},
+        "ground": {0: "B"},
+        **dict.fromkeys(output_names, _PIXELS),
+    }
+
+    def __init__(self, network: LiteSan) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, rgb: Tensor, points_bvu: Tensor, points_depth_m: Tensor, ground: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One graph for everything.
+
+        Args:
+            rgb: uint8 [B, H, W, 3], H and W multiples of 32.
+            points_bvu: int64 [N, 3], image in the batch, row, column; N may be 0.
+            points_depth_m: float32 [N] metres; entries that are not > 0 are padding.
+            ground: float32 [B, 4], see `lite_san.ground_inv_depth`; zeros where it is unknown.
+
+        Returns:
+            [B, H, W] each: depth in metres, the standard deviation of its natural log, the probability of sky.
+        """
+        dtype = next(self.network.parameters()).dtype  # float64 to compare with
+        image = rgb.permute(0, 3, 1, 2).to(dtype) / 255.0
+        if self.network.config.sparse:
+            said = self.network(image, SparsePoints(points_bvu, points_depth_m.to(dtype)), ground.to(dtype))
+        else:
+            said = self.network(image)
+        depth_m = 1.0 / said.inv_depths[0][:, 0].clamp(min=MIN_INV_DEPTH)
+        sigma_log = math.sqrt(2.0) * torch.exp(said.log_spread[:, 0])  # of a Laplace distribution
+        return depth_m, sigma_log, torch.sigmoid(said.sky_logit[:, 0])
