@@ -271,9 +271,20 @@ def at_image_size(result: DepthResult, snapshot: SensorSnapshot) -> DepthResult:
     Depth is enlarged without interpolation: a mean of two surfaces is a surface that is not there.
     """
     camera = snapshot.camera
-    enlarged = cv2.resize(result.depth_m, (camera.width_px, camera.height_px), interpolation=cv2.INTER_NEAREST_EXACT)
-    depth_m = np.asarray(enlarged, np.float32)
-    return replace(result, camera=camera, depth_m=depth_m, image_rgb=snapshot.image_rgb)
+    sigma_m = None if result.sigma_m is None else enlarged(result.sigma_m, camera)
+    return replace(
+        result,
+        camera=camera,
+        depth_m=enlarged(result.depth_m, camera),
+        image_rgb=snapshot.image_rgb,
+        sigma_m=sigma_m,
+    )
+
+
+def enlarged(values: DepthMap, camera: PinholeCamera) -> DepthMap:
+    """Values per pixel, float32 [h, w], at the size of a camera's image, each repeated."""
+    size = camera.width_px, camera.height_px
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
 
 
 def keep_trusted(depth_m: DepthMap, contract: ModelContract) -> DepthMap:

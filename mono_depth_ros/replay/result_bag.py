@@ -2,7 +2,7 @@
 """Writes what the depth node would publish to a new mcap bag, without ROS."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ class OutputTopics:
 
     depth: str
     camera_info: str
+    sigma: str
     cloud: str
     status: str
 
@@ -37,7 +38,11 @@ class OutputTopics:
         """
         root = "/" + namespace.strip("/") if namespace.strip("/") else ""
         return OutputTopics(
-            f"{root}/depth/image_rect", f"{root}/depth/camera_info", f"{root}/points_dense", f"{root}/depth_node/status"
+            f"{root}/depth/image_rect",
+            f"{root}/depth/camera_info",
+            f"{root}/depth/sigma",
+            f"{root}/points_dense",
+            f"{root}/depth_node/status",
         )
 
 
@@ -89,6 +94,10 @@ class ResultBag:
             depth = make.image(header, depth_image_fields(view.depth_m, config.output_encoding))
             self._bag.write(self._topics.depth, log_stamp_ns, depth)
             self._bag.write(self._topics.camera_info, log_stamp_ns, make.camera_info(header, view.camera))
+            if view.sigma_m is not None:
+                if not self._bag.has_topic(self._topics.sigma):  # not every model tells one
+                    self._bag.connect(self._topics.sigma, IMAGE, [reliable_qos()])
+                self._bag.write(self._topics.sigma, log_stamp_ns, make.image(header, depth_image_fields(view.sigma_m)))
             cloud = organized_cloud_fields(*view_cloud(view, config.cloud_stride))
             self._bag.write(self._topics.cloud, log_stamp_ns, make.cloud(header, cloud))
         self._bag.write(self._topics.status, log_stamp_ns, make.status(header, output.outcome, facts))
@@ -99,7 +108,7 @@ class ResultBag:
         Raises:
             DataError: its topic is one of the outputs.
         """
-        if message.topic in (self._topics.depth, self._topics.camera_info, self._topics.cloud, self._topics.status):
+        if message.topic in astuple(self._topics):
             raise DataError(f"{message.topic}: expected an input, got the name of an output; choose another namespace")
         if not self._bag.has_topic(message.topic):
             self._bag.connect(message.topic, message.message_type, list(quality_of_service))

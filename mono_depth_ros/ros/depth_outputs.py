@@ -30,10 +30,11 @@ class DepthOutputs:
         self._node = node
         self._depth = self._advertise(Image, f"{prefix}depth/image_rect")
         self._camera_info = self._advertise(CameraInfo, f"{prefix}depth/camera_info")
+        self._sigma = self._advertise(Image, f"{prefix}depth/sigma")
         self._cloud = self._advertise(PointCloud2, f"{prefix}points_dense")
         self._preview = self._advertise(Image, f"{prefix}depth/preview")
         self._status = self._advertise(DepthStatus, f"~/{prefix}status")
-        self._all = (self._depth, self._camera_info, self._cloud, self._preview, self._status)
+        self._all = (self._depth, self._camera_info, self._sigma, self._cloud, self._preview, self._status)
 
     def wanted(self) -> bool:
         """Whether anybody listens to anything."""
@@ -45,6 +46,8 @@ class DepthOutputs:
             self._camera_info.publish(MESSAGES.camera_info(header, view.camera))
         if self._depth.get_subscription_count() > 0:
             self._depth.publish(MESSAGES.image(header, depth_image_fields(view.depth_m, config.output_encoding)))
+        if view.sigma_m is not None and self._sigma.get_subscription_count() > 0:
+            self._sigma.publish(MESSAGES.image(header, depth_image_fields(view.sigma_m)))
         if self._cloud.get_subscription_count() > 0:
             self._cloud.publish(MESSAGES.cloud(header, organized_cloud_fields(*view_cloud(view, config.cloud_stride))))
         if self._preview.get_subscription_count() > 0:

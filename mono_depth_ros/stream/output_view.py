@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.inference.pipeline import at_image_size
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
 
@@ -23,26 +24,24 @@ class OutputView:
         camera: intrinsics of both images.
         depth_m: float32 [h, w], metres along z, NaN where unknown.
         image_rgb: uint8 [h, w, 3].
+        sigma_m: float32 [h, w], standard deviation of the depth, metres, NaN where unknown; None if the model tells
+            none.
     """
 
     camera: PinholeCamera
     depth_m: DepthMap
     image_rgb: RgbImage
+    sigma_m: DepthMap | None = None
 
 
 Cloud: TypeAlias = tuple[Points, RgbImage]
 
 
 def output_view(result: DepthResult, snapshot: SensorSnapshot, size: str) -> OutputView:
-    """The result at network resolution (``size`` "network"), or at that of the camera image ("image").
-
-    Depth is enlarged without interpolation: a mean of two surfaces is a surface that is not there.
-    """
-    if size == "network":
-        return OutputView(result.camera, result.depth_m, result.image_rgb)
-    camera = snapshot.camera
-    enlarged = cv2.resize(result.depth_m, (camera.width_px, camera.height_px), interpolation=cv2.INTER_NEAREST_EXACT)
-    return OutputView(camera, np.asarray(enlarged, np.float32), snapshot.image_rgb)
+    """The result at network resolution (``size`` "network"), or at that of the camera image ("image")."""
+    if size == "image":
+        result = at_image_size(result, snapshot)
+    return OutputView(result.camera, result.depth_m, result.image_rgb, result.sigma_m)
 
 
 def view_cloud(view: OutputView, stride: int) -> Cloud:

@@ -246,7 +246,9 @@ class DoctorCollector:
             for name, types in self._node.get_topic_names_and_types()
             if heard.type_name in types
             and name != heard.name
-            and not name.endswith(("depth/image_rect", "depth/preview", "points_dense", "depth/camera_info"))
+            and not name.endswith(
+                ("depth/image_rect", "depth/preview", "points_dense", "depth/camera_info", "depth/sigma")
+            )
             and self._node.count_publishers(name) > 0
         ]
         return sorted(found, key=lambda name: (last not in name, name))[:4]
@@ -261,7 +263,7 @@ class DoctorCollector:
         return sum(
             info.node_name != _NAME
             for name, types in published
-            if name.endswith(("depth/image_rect", "depth/preview", "points_dense"))
+            if name.endswith(("depth/image_rect", "depth/preview", "depth/sigma", "points_dense"))
             for info in self._node.get_subscriptions_info_by_topic(name)
         )
 
