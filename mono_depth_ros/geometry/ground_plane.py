@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mono_depth_ros.geometry.camera import Points
+from mono_depth_ros.geometry.camera import PinholeCamera, Points
 
 Float64 = npt.NDArray[np.float64]
 _ROUNDS = 8
@@ -112,6 +112,21 @@ def fit_ground_plane(
         return NoGround("ground_too_rough")
     pitch_rad, roll_rad = _tilt(normal, up)
     return GroundPlane(normal, 1.0 / length, pitch_rad, roll_rad, share, spread, count)
+
+
+def plane_of_pixels(gradient: Float64, camera: PinholeCamera) -> Float64:
+    """(a, b, c) float64 [3] with inverse depth = a * column + b * row + c on the plane.
+
+    Args:
+        gradient: n / h, float64 [3], in the optical frame: upward unit normal over the camera's height.
+        camera: of the pixels.
+
+    >>> level = plane_of_pixels(np.array([0.0, -1.0, 0.0]) / 1.5, PinholeCamera(640, 192, 300.0, 300.0, 320.0, 96.0))
+    >>> np.round(1.0 / (level @ [320.0, 126.0, 1.0]), 6)  # thirty rows below the middle: 300 / 30 * 1.5 m
+    np.float64(15.0)
+    """
+    a, b = -gradient[0] / camera.fx_px, -gradient[1] / camera.fy_px
+    return np.array([a, b, -gradient[2] - a * camera.cx_px - b * camera.cy_px])
 
 
 def _below_horizon(points_m: Points, up: Float64, max_points: int) -> tuple[Float64, Float64]:

@@ -45,11 +45,14 @@ class FitToNetwork:
         image_rgb: uint8 [H, W, 3] at network resolution.
         camera: intrinsics of that image.
         focal_ratio: metres of the world per metre of the network (focal normalisation); 1 without it.
+        ground: float64 [4], a, b, c and how sure: the ground's inverse depth in 1/m is a * column + b * row + c in the
+            image; None where it is unknown.
     """
 
     image_rgb: RgbImage
     camera: PinholeCamera
     focal_ratio: float
+    ground: npt.NDArray[np.float64] | None = None
 
 
 class NetworkDepth(NamedTuple):
@@ -139,7 +142,10 @@ def infer_batch(engine: Engine, images: Sequence[tuple[FitToNetwork, SparseDepth
     if step := engine.contract.size_step_px:
         rgb = np.pad(rgb, ((0, 0), (0, -height % step), (0, -width % step), (0, 0)), mode="edge")
     asked = rgb, np.concatenate(points_bvu), np.concatenate(points_depth_m)
-    said = engine.infer_all(*asked) if engine.contract.tells_sigma else Inferred(engine.infer(*asked))
+    if engine.contract.tells_sigma:
+        said = engine.infer_all(*asked, np.stack([_network_ground(fit) for fit, _ in images]))
+    else:
+        said = Inferred(engine.infer(*asked))
     return [
         NetworkDepth(
             said.depth_m[number, :height, :width] * np.float32(fit.focal_ratio),
@@ -148,3 +154,10 @@ def infer_batch(engine: Engine, images: Sequence[tuple[FitToNetwork, SparseDepth
         )
         for number, (fit, _) in enumerate(images)
     ]
+
+
+def _network_ground(fit: FitToNetwork) -> npt.NDArray[np.float32]:
+    """The ground in the network's units, float32 [4]; zeros where it is unknown."""
+    if fit.ground is None:
+        return np.zeros(4, np.float32)
+    return (fit.ground * [fit.focal_ratio, fit.focal_ratio, fit.focal_ratio, 1.0]).astype(np.float32)

@@ -12,6 +12,7 @@ from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.alignment import OffsetMemory
 from mono_depth_ros.inference.completion import DEFAULT_COMPLETION_POLICY, CompletionPolicy, through_points
 from mono_depth_ros.inference.contract import RELATIVE_INVERSE_DEPTH, ModelContract
+from mono_depth_ros.inference.ground_hint import DEFAULT_GROUND_POLICY, GroundHint, GroundMemory, GroundPolicy
 from mono_depth_ros.inference.network_image import (
     Engine,
     FitToNetwork,
@@ -64,6 +65,7 @@ class ImageInWork:
         points: that have a say in the scale of predictions; None without, or when they are too old.
         wants_prediction: whether a prediction is wanted beside the completion.
         clock: durations so far.
+        ground: what the network is told of it; None where nothing is known, or it cannot be told.
     """
 
     snapshot: SensorSnapshot
@@ -73,6 +75,7 @@ class ImageInWork:
     points: SparseDepth | None
     wants_prediction: bool
     clock: StageClock
+    ground: GroundHint | None = None
 
 
 class DepthPipeline:
@@ -85,6 +88,7 @@ class DepthPipeline:
         scale_policy: what makes predictions metric.
         pose: network that was trained together with the depth network, for the scale by odometry; None takes
             the motion from the images.
+        ground: which sources of the ground a network is told, if it takes one.
     """
 
     def __init__(
@@ -94,17 +98,22 @@ class DepthPipeline:
         completion: CompletionPolicy = DEFAULT_COMPLETION_POLICY,
         scale_policy: ScalePolicy = DEFAULT_SCALE_POLICY,
         pose: PoseEstimator | None = None,
+        ground: GroundPolicy = DEFAULT_GROUND_POLICY,
     ) -> None:
         self._engine = engine
+        self._ground_policy = ground
+        self._ground = GroundMemory()
         self._completion = completion
         self._policy = policy
         self._dial = DialState()
         self._offset = OffsetMemory()
         self._scaler = MetricScaler(scale_policy, pose=pose, model_is_metric=engine.contract.metric)
 
-    def adjust(self, policy: DialPolicy, completion: CompletionPolicy, scale_policy: ScalePolicy) -> None:
+    def adjust(
+        self, policy: DialPolicy, completion: CompletionPolicy, scale_policy: ScalePolicy, ground: GroundPolicy
+    ) -> None:
         """Other policies from the next image on; what is remembered stays."""
-        self._policy, self._completion = policy, completion
+        self._policy, self._completion, self._ground_policy = policy, completion, ground
         self._scaler.policy = scale_policy
 
     def reset(self) -> None:
@@ -112,6 +121,7 @@ class DepthPipeline:
         self._dial = DialState()
         self._scaler.reset()
         self._offset = OffsetMemory()
+        self._ground = GroundMemory()
 
     def step(self, snapshot: SensorSnapshot) -> DepthResult | NoSnapshot:
         """One image in, one depth image out.
@@ -139,6 +149,10 @@ class DepthPipeline:
         if decision.mode is Mode.NONE:
             return _nothing_to_complete(snapshot, decision)
         completes = decision.mode is Mode.COMPLETION
+        ground = self._ground_for(snapshot, fit.camera)
+        if ground is not None:
+            fit = replace(fit, ground=ground.plane)
+        clock.lap("ground")
         age_s = snapshot.points_age_s
         return ImageInWork(
             snapshot,
@@ -149,7 +163,13 @@ class DepthPipeline:
             sparse if age_s is not None and abs(age_s) <= self._policy.max_points_age_s else None,
             completes and self._scaler.needs_prediction(snapshot),
             clock,
+            ground,
         )
+
+    def _ground_for(self, snapshot: SensorSnapshot, camera: PinholeCamera) -> GroundHint | None:
+        if not self._engine.contract.takes_ground:
+            return None
+        return self._ground.hint(snapshot, camera, self._scaler.policy.base_height_m, self._ground_policy)
 
     def measure(
         self, work: ImageInWork, depth_m: DepthMap, predicted_m: DepthMap | None
@@ -205,7 +225,10 @@ class DepthPipeline:
             points_used=0 if work.used is None else len(work.used),
             scale=scale,
             stage_s=work.clock.laps(),
-            sensors=_as_used(snapshot.sensors, decision, work.points is not None and scale.source in _OF_POINTS),
+            sensors=(
+                *_as_used(snapshot.sensors, decision, work.points is not None and scale.source in _OF_POINTS),
+                *((_ground_report(work.ground),) if contract.takes_ground else ()),
+            ),
             calibration=self._scaler.verdict,
             sigma_m=None if said.sigma_log is None else depth_m * said.sigma_log,
         )
@@ -251,6 +274,14 @@ def _as_used(sensors: tuple[SensorReport, ...], decision: DialDecision, for_scal
         else report
         for report in sensors
     )
+
+
+def _ground_report(ground: GroundHint | None) -> SensorReport:
+    """The ground as one more input of the network."""
+    state = SensorState.ABSENT if ground is None else SensorState.OK
+    age_s = None if ground is None else ground.age_s
+    reason = "unknown" if ground is None else ground.source
+    return SensorReport("ground", state, age_s, 0.0, ground is not None, reason, 0, 0, "")
 
 
 def _not_metric(snapshot: SensorSnapshot, contract: ModelContract, decision: DialDecision) -> NoSnapshot:

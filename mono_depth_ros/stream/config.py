@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from mono_depth_ros.inference.anchoring import DEFAULT_ANCHOR_POLICY
 from mono_depth_ros.inference.completion import CompletionPolicy
 from mono_depth_ros.inference.engine import PRECISIONS
+from mono_depth_ros.inference.ground_hint import DEFAULT_GROUND_POLICY, GroundPolicy, GroundUse
 from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
 from mono_depth_ros.intake.sensor_intake import IntakePolicy
 from mono_depth_ros.messages.image_bits import FIND_BITS
@@ -162,6 +163,16 @@ class DepthNodeConfig:
         True, "completion.fill", "completed depth is mixed with its points as spread between the edges of the image",
         ANY_TIME,
     )
+    ground_use: str = _parameter(
+        DEFAULT_GROUND_POLICY.use.value, "ground.use",
+        "what a network that takes a ground plane is told: off: nothing; measured: what LiDAR points show, also "
+        "for ground.memory_s after they dropped; mount: the same, else what the camera's mount promises",
+        ANY_TIME, choices=tuple(use.value for use in GroundUse),
+    )
+    ground_memory_s: float = _parameter(
+        DEFAULT_GROUND_POLICY.memory_s, "ground.memory_s", "how long a measured plane of the ground holds", ANY_TIME,
+        (0.0, 3600.0),
+    )
     scale_order: tuple[str, ...] = _parameter(
         _SCALE_SOURCES, "scale.order",
         "where the metric scale of a prediction comes from, the best source first; one that is left out is not used",
@@ -263,6 +274,10 @@ class DepthNodeConfig:
             max_rate=self.scale_max_rate,
             base_height_m=self.base_height_m,
         )
+
+    def ground_policy(self) -> GroundPolicy:
+        """What the network is told of the ground."""
+        return GroundPolicy(GroundUse(self.ground_use), self.ground_memory_s)
 
     def completion_policy(self) -> CompletionPolicy:
         """What is done to completed depth after the network."""

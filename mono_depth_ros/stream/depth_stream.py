@@ -132,7 +132,12 @@ class DepthStream:
             self.buffer, extrinsics, config.intake_policy(image_topic), decode, intakes
         )
         self.pipeline = DepthPipeline(
-            engine, config.dial_policy(), config.completion_policy(), config.scale_policy(), pose
+            engine,
+            config.dial_policy(),
+            config.completion_policy(),
+            config.scale_policy(),
+            pose,
+            config.ground_policy(),
         )
         self.latest: DepthResult | NoSnapshot | None = None
         self.reports: tuple[SensorReport, ...] = ()
@@ -226,7 +231,9 @@ class DepthStream:
         if config is self._adjusted_to:
             return
         self._adjusted_to = config
-        self.pipeline.adjust(config.dial_policy(), config.completion_policy(), config.scale_policy())
+        self.pipeline.adjust(
+            config.dial_policy(), config.completion_policy(), config.scale_policy(), config.ground_policy()
+        )
         self.buffer.set_memory(config.memory_policy())
 
     def _reset_after_jump(self, stamp_ns: int) -> None:

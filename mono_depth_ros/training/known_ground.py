@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.geometry.camera import PinholeCamera
-from mono_depth_ros.geometry.ground_plane import GroundPlane, GroundPolicy, fit_ground_plane
+from mono_depth_ros.geometry.ground_plane import GroundPlane, GroundPolicy, fit_ground_plane, plane_of_pixels
 from mono_depth_ros.networks.lite_san import SURE_OF_MOUNT
 
 Rng = np.random.Generator
@@ -70,10 +70,5 @@ def ground_of(
     gradient = gradient + np.linalg.norm(gradient) * np.array(
         [rng.normal(0.0, wrong * hints.roll_sigma_rad), 0.0, rng.normal(0.0, wrong * hints.pitch_sigma_rad)]
     )
-    return plane_of_pixels(gradient, camera, 1.0 if measured else SURE_OF_MOUNT)
-
-
-def plane_of_pixels(gradient: npt.NDArray[np.float64], camera: PinholeCamera, sure: float) -> npt.NDArray[np.float32]:
-    """(a, b, c, sure) with inverse depth = a * column + b * row + c, from n / h (see geometry/ground_plane.py)."""
-    a, b = -gradient[0] / camera.fx_px, -gradient[1] / camera.fy_px
-    return np.array([a, b, -gradient[2] - a * camera.cx_px - b * camera.cy_px, sure], np.float32)
+    of_pixels = plane_of_pixels(gradient, camera)
+    return np.append(of_pixels, 1.0 if measured else SURE_OF_MOUNT).astype(np.float32)
