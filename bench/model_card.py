@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_card_tables import TABLES
+from model_card_tables import SHAPES, TABLES
 
 from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
 from mono_depth_ros.errors import ConfigError, MonoDepthError
@@ -75,6 +75,13 @@ def _ddad(*options: str) -> Run:
     return Run(("--protocol", "ddad", *options, *data))
 
 
+def _shape(size: str) -> Run:
+    data = tuple(
+        part for seed in STREETS[:2] for part in ("--data", f"synthetic:street?seed={seed}&seconds=2&size={size}")
+    )
+    return Run(("--protocol", "synthetic", *data), recorded=False, limit=20)
+
+
 OF_32_BEAMS = "points=/lidar/points&beams=32&gt_points=/lidar/points&truth_scale=0.5"
 RUNS: Mapping[str, Run] = {
     "kitti": Run((*KITTI, *SPARSE, *DENSE, *HALF_GRID)),
@@ -92,6 +99,7 @@ RUNS: Mapping[str, Run] = {
     "stereo_matched": Run(("--data", STEREO + "truth=stereo&right=/camera_01", "--max-depth-m", "40"), limit=10),
     "ddad_shared": _ddad("--scaling", "shared_median"),
     "street": Run(("--data", "synthetic:street?seed=901&seconds=2", "--protocol", "synthetic"), recorded=False),
+    **{f"shape_{size}": _shape(size) for size in SHAPES},
     "rooms": Run(("--data", "synthetic:indoor?seed=902&seconds=2", "--protocol", "synthetic_indoor"), recorded=False),
 }
 

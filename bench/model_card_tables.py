@@ -7,6 +7,7 @@ from typing import Any
 
 METHODS = ("prediction", "prediction_median_scaled", "completion", "completion_network", "nearest", "classical")
 OF_POINTS = METHODS[2:]
+SHAPES = ("640x192", "640x360", "640x480", "480x640")  # of one camera, 81 degrees wide, through one street
 # Name of a run -> its results.json, or the rows of its dropout_curve.csv.
 Results = Mapping[str, Any]
 Scores = Mapping[str, Mapping[str, float]]
@@ -165,6 +166,22 @@ def evaluation(results: Results) -> str:
     return _table(" | ".join((*columns, "nearest", "classical")), rows)
 
 
+def shapes(results: Results) -> str:
+    """One street through cameras of other ratios of sides, against the first."""
+    rows = []
+    first: Scores | None = None
+    for name, found in results.items():
+        scores = found["scores"]
+        first = first or scores
+        times = [
+            f"x{scores[method]['abs_rel'] / first[method]['abs_rel']:.2f}" for method in ("prediction", "completion")
+        ]
+        cells = _cells(scores, ("prediction", "completion", "nearest", "classical"), ())
+        rows.append([name.removeprefix("shape_"), str(found["images"]), *cells, *times])
+    columns = ("AbsRel / RMSE m", "images", "prediction", "4 beams", "nearest", "classical")
+    return _table(" | ".join((*columns, "prediction, times the first", "4 beams, times the first")), rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Which runs it needs, where it is shown, and how it is made."""
@@ -182,6 +199,7 @@ TABLES: Mapping[str, Table] = {
     "recorded": Table(("kitti", "kitti_full", "kitti_half", "ddad"), CARD, recorded_drives),
     "curve_kitti": Table(("curve_kitti",), CARD, lambda results: curve(results, "curve_kitti")),
     "curve_street": Table(("curve_street",), CARD, lambda results: curve(results, "curve_street")),
+    "shapes": Table(tuple(f"shape_{size}" for size in SHAPES), CARD, shapes),
     "evaluation": Table(_EVALUATED, "docs/evaluation.md", evaluation),
     "readme": Table(("kitti", "ddad"), "README.md", recorded_short),
 }

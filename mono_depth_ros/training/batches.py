@@ -178,7 +178,7 @@ def training_sample(
     rescaled = rng.uniform() < augmentation.rescale
     if rescaled:
         truth = shown * np.float32(np.exp(rng.normal(0.0, augmentation.rescale_sigma)))
-    points = sample_points(rng, truth, camera, patterns)
+    points = sample_points(rng, truth, camera, patterns, focal_factor(camera, trained_fx_px))
     shown, truth = (np.where(far > max_depth_m, np.float32(np.inf), far) for far in (shown, truth))
     picture = augment_image(rng, rgb, random_look(rng, augmentation))
     emptied = rng.uniform() < augmentation.empty

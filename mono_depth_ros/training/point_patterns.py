@@ -15,6 +15,7 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth
 
 Rng = np.random.Generator
+Float32 = npt.NDArray[np.float32]
 Cells = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -29,8 +30,10 @@ class PointPatterns:
         few_count: of the pattern `few`, uniform.
         range_noise: largest relative sigma of range noise, given to a third of the images.
         outlier_share: largest share of points with a wrong depth, given to a fifth of the images.
-        shift_px: points of a third of the images are seen up to so far from where they are, as parallax between LiDAR
-            and camera, rolling scans and calibration make it.
+        shift_px: points of a third of the images are seen up to so far from where they are, as rolling scans and
+            calibration make it.
+        parallax_m: half of the images have their points from a LiDAR up to so far above or below the camera, and half
+            as far beside it: it sees what the camera cannot, past the edges of what is near.
     """
 
     beams: float = 0.6
@@ -44,6 +47,7 @@ class PointPatterns:
     range_noise: float = 0.03
     outlier_share: float = 0.03
     shift_px: int = 1
+    parallax_m: float = 0.0
 
     def __post_init__(self) -> None:
         shares = self.shares()
@@ -121,8 +125,39 @@ def random_cells(rng: Rng, camera: PinholeCamera, patterns: PointPatterns) -> Ce
     return flat // camera.width_px, flat % camera.width_px
 
 
+def seen_from_beside(depth: Float32, disparity_px: tuple[float, float]) -> Float32:
+    """Depth as a camera beside this one sees it, float32 [H, W]; what only that one sees is filled from behind.
+
+    Args:
+        depth: float32 [H, W]; inf in the sky, NaN unknown.
+        disparity_px: rows and columns by which a point at depth 1 is seen elsewhere; at depth d it is 1 / d of that.
+    """
+    height, width = depth.shape
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(np.isnan(depth), 0.0, 1.0 / depth)
+    here = np.indices(depth.shape)
+    rows, cols = (np.rint(at + d * inverse).astype(np.int64) for at, d in zip(here, disparity_px, strict=True))
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width) & ~np.isnan(depth)
+    order = np.argsort(-depth[inside], kind="stable")  # the nearest is written last
+    seen = np.full_like(depth, np.nan)
+    seen[rows[inside][order], cols[inside][order]] = depth[inside][order]
+    for shape in ((1, -1), (-1, 1)):  # a surface that is stretched shows no cracks
+        before, after = (np.roll(seen, step, axis=shape.index(-1)) for step in (1, -1))
+        seen = np.where(np.isnan(seen), 0.5 * (before + after), seen)
+    axis = 0 if abs(disparity_px[0]) >= abs(disparity_px[1]) else 1
+    return np.fmax(_carried(seen, axis), _carried(seen[::-1, ::-1], axis)[::-1, ::-1])
+
+
+def _carried(depth: Float32, axis: int) -> Float32:
+    """Each NaN takes the last value before it along an axis, where there is one."""
+    at = np.arange(depth.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
+    last = np.maximum.accumulate(np.where(np.isnan(depth), 0, at), axis=axis)
+    carried: Float32 = np.take_along_axis(depth, last, axis)
+    return carried
+
+
 def sample_points(
-    rng: Rng, depth_m: npt.NDArray[np.float32], camera: PinholeCamera, patterns: PointPatterns
+    rng: Rng, depth_m: Float32, camera: PinholeCamera, patterns: PointPatterns, unit_m: float = 1.0
 ) -> SparseDepth:
     """Sparse depth of one image, as a sensor would give it.
 
@@ -131,22 +166,34 @@ def sample_points(
         depth_m: float32 [H, W], truth; NaN unknown, inf sky (both give no point).
         camera: of the image.
         patterns: what to draw from.
+        unit_m: metres per unit of the depth.
 
     Returns:
         SparseDepth on the image's grid.
     """
     rows, cols = random_cells(rng, camera, patterns)
     height, width = depth_m.shape
+    disparity_px = np.zeros(2)
+    seen = depth_m
+    if patterns.parallax_m and rng.uniform() < 0.5:
+        offset = rng.uniform(-1.0, 1.0, 2) * patterns.parallax_m * [1.0, 0.5] / unit_m
+        disparity_px = offset * [camera.fy_px, camera.fx_px]
+        seen = seen_from_beside(depth_m, (float(disparity_px[0]), float(disparity_px[1])))
     seen_rows, seen_cols = rows, cols
     if patterns.shift_px and rng.uniform() < 0.33:
         jitter = rng.integers(-patterns.shift_px, patterns.shift_px + 1, (2, len(rows)))
         seen_rows, seen_cols = np.clip(rows + jitter[0], 0, height - 1), np.clip(cols + jitter[1], 0, width - 1)
-    depth = depth_m[seen_rows, seen_cols].copy()
+    depth = seen[seen_rows, seen_cols].copy()
+    good = np.isfinite(depth) & (depth > 0.1)
+    rows, cols, depth = rows[good], cols[good], depth[good]
+    rows, cols = (np.rint(at - d / depth).astype(np.int64) for at, d in zip((rows, cols), disparity_px, strict=True))
     if rng.uniform() < 0.33:
         depth *= np.exp(rng.normal(0.0, rng.uniform(0.0, patterns.range_noise) + 1e-9, len(depth))).astype(np.float32)
     if rng.uniform() < 0.2:
         broken = rng.uniform(size=len(depth)) < rng.uniform(0.0, patterns.outlier_share)
         depth[broken] *= np.exp(rng.uniform(-1.2, 0.9, int(broken.sum()))).astype(np.float32)
-    good = np.isfinite(depth) & (depth > 0.1)
-    flat, first = np.unique(rows[good] * width + cols[good], return_index=True)
-    return SparseDepth(height, width, flat // width, flat % width, depth[good][first].astype(np.float32))
+    good = (depth > 0.1) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    cells, depth = (rows * width + cols)[good], depth[good]
+    order = np.lexsort((depth, cells))  # of several in one cell the nearest
+    flat, first = np.unique(cells[order], return_index=True)
+    return SparseDepth(height, width, flat // width, flat % width, depth[order][first].astype(np.float32))

@@ -111,14 +111,14 @@ def _build(cls: type[T], values: dict[str, Any], prefix: str, problems: list[str
             near = get_close_matches(str(key), names, 1)
             hint = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(names)}"
             problems.append(f"{prefix}{key}: unknown{hint}")
-        elif hints[key] == DepthNetworkConfig and isinstance(value, dict):
-            kind, rest = config_type(value), {name: item for name, item in value.items() if item != PACKNET}
-            arguments[key] = _build(kind, rest, f"{prefix}{key}.", problems)
-        elif dataclasses.is_dataclass(hints[key]) and hints[key] is not Schedule:
-            if isinstance(value, dict):
-                arguments[key] = _build(hints[key], value, f"{prefix}{key}.", problems)
-            else:
+        elif _is_section(hints[key]):
+            if not isinstance(value, dict):
                 problems.append(f"{prefix}{key}: expected a section, got {value!r}")
+            elif hints[key] == DepthNetworkConfig:
+                rest = {name: item for name, item in value.items() if item != PACKNET}
+                arguments[key] = _build(config_type(value), rest, f"{prefix}{key}.", problems)
+            else:
+                arguments[key] = _build(hints[key], value, f"{prefix}{key}.", problems)
         else:
             try:
                 arguments[key] = _convert(hints[key], value)
@@ -133,6 +133,10 @@ def _build(cls: type[T], values: dict[str, Any], prefix: str, problems: list[str
     except ConfigError as error:
         problems.append(f"{prefix.rstrip('.')}: {error}" if prefix else str(error))
         return None
+
+
+def _is_section(hint: Any) -> bool:
+    return hint == DepthNetworkConfig or (dataclasses.is_dataclass(hint) and hint is not Schedule)
 
 
 def _convert(hint: Any, value: Any) -> Any:
