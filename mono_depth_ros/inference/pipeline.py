@@ -149,10 +149,12 @@ class DepthPipeline:
         if decision.mode is Mode.NONE:
             return _nothing_to_complete(snapshot, decision)
         completes = decision.mode is Mode.COMPLETION
-        ground = self._ground_for(snapshot, fit.camera)
+        ground = None
+        if self._engine.contract.takes_ground:
+            ground = self._ground.hint(snapshot, fit.camera, self._scaler.policy.base_height_m, self._ground_policy)
+            clock.lap("ground")
         if ground is not None:
             fit = replace(fit, ground=ground.plane)
-        clock.lap("ground")
         age_s = snapshot.points_age_s
         return ImageInWork(
             snapshot,
@@ -165,11 +167,6 @@ class DepthPipeline:
             clock,
             ground,
         )
-
-    def _ground_for(self, snapshot: SensorSnapshot, camera: PinholeCamera) -> GroundHint | None:
-        if not self._engine.contract.takes_ground:
-            return None
-        return self._ground.hint(snapshot, camera, self._scaler.policy.base_height_m, self._ground_policy)
 
     def measure(
         self, work: ImageInWork, depth_m: DepthMap, predicted_m: DepthMap | None
