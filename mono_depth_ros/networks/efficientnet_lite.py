@@ -105,9 +105,10 @@ class ConvNorm(nn.Module):
         if not isinstance(norm, nn.BatchNorm2d):
             return
         assert norm.running_mean is not None and norm.running_var is not None
-        conv.weight, conv.bias = fuse_conv_bn_weights(
+        weight, bias = fuse_conv_bn_weights(
             conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
+        conv.weight, conv.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())  # both learn
         self.norm = nn.Identity()
 
 
