@@ -199,7 +199,13 @@ class Decoded(NamedTuple):
 
 
 class LiteSan(nn.Module):
-    """See the module. `forward` is `decode(fuse(encode(rgb), points, ground))`."""
+    """See the module. `forward` is `decode(fuse(encode(rgb), points, ground))`.
+
+    Attributes:
+        coarser_heads: how the names of weights begin that the finest depth does not depend on.
+    """
+
+    coarser_heads = tuple(f"heads.{number}." for number in range(1, HEADS))
 
     def __init__(self, config: LiteSanConfig) -> None:
         super().__init__()

@@ -5,58 +5,31 @@ Export is a wrapper around the network, then a comparison of numbers: the file i
 with and without points, and compared with torch. A model that differs is not written.
 """
 
-import copy
 import io
 import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from mono_depth_ros.errors import ConfigError, ModelContractError
 from mono_depth_ros.inference.contract import MODEL_FILE, ModelContract, save_contract, sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.networks.depth_network import DepthNetwork, config_from_dict, new_network
-from mono_depth_ros.networks.lite_san import SURE_OF_MOUNT, LiteSan
+from mono_depth_ros.networks.lite_san import LiteSan
 from mono_depth_ros.networks.packnet_san import PackNetSan
-from mono_depth_ros.networks.sparse_convolution import SparsePoints
 from mono_depth_ros.training.checkpoint import Checkpoint, ModelMetadata, NetworkState, cpu_weights
-from mono_depth_ros.training.joined_packing import with_joined_packings
-from mono_depth_ros.training.lite_graph import MIN_INV_DEPTH, LiteGraph
-from mono_depth_ros.training.two_step_norm import with_two_step_norms
+from mono_depth_ros.training.dial_graph import Graph, LiteGraph, graph_of
+from mono_depth_ros.training.parity import ParityCase, compare_with_torch, example_ground, example_input
 from mono_depth_ros.training.whole_folder import whole_folder
 
 OPSET = 18
 WEIGHT_TYPES = ("fp32", "fp16")
-POINT_COUNTS = (0, 1, 100, 5000)
-ABSOLUTE_LIMIT_M = 1e-3
-RELATIVE_LIMIT = 1e-4
-BESIDE_LIMIT = 1e-3  # of the spread of the log depth, and of the probability of sky
 DUST_VALUES = 64  # smaller constants stay float32: shapes, limits, and nothing to gain
-
-
-@dataclass(frozen=True, slots=True)
-class ParityCase:
-    """Torch against ONNX Runtime on one input.
-
-    Attributes:
-        name: what the input was.
-        error_m: largest absolute difference of depth in metres, over depths up to the model's max_depth_m.
-        relative_error: largest difference divided by the depth, over all pixels.
-        depth_range_m: smallest and largest depth of the torch network.
-        passed: whether every pixel is within 1 mm + 1e-4 * depth.
-    """
-
-    name: str
-    error_m: float
-    relative_error: float
-    depth_range_m: tuple[float, float]
-    passed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +39,6 @@ class ExportReport:
     contract: ModelContract
     onnx_bytes: int
     parity: tuple[ParityCase, ...]
-
-
-class ExportGraph(nn.Module):
-    """A PackNetSan as the robot calls it: bytes in, metres out, all arithmetic inside."""
-
-    input_names = ("rgb", "points_bvu", "points_depth_m")
-    output_names = ("depth_m",)
-    dynamic_axes: ClassVar = {"rgb": {0: "B"}, "points_bvu": {0: "N"}, "points_depth_m": {0: "N"}, "depth_m": {0: "B"}}
-
-    def __init__(self, network: PackNetSan) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, rgb: Tensor, points_bvu: Tensor, points_depth_m: Tensor) -> Tensor:
-        """One graph for prediction and completion.
-
-        Args:
-            rgb: uint8 [B, H, W, 3].
-            points_bvu: int64 [N, 3], image in the batch, row, column; N may be 0.
-            points_depth_m: float32 [N] metres; entries that are not > 0 are padding.
-
-        Returns:
-            [B, H, W], metres, float32 as the weights. A network without sparse branch takes the points and makes no use
-            of them.
-        """
-        dtype = next(self.network.parameters()).dtype  # float64 to compare with
-        image = rgb.permute(0, 3, 1, 2).to(dtype) / 255.0
-        points = SparsePoints(points_bvu, points_depth_m.to(dtype)) if self.network.config.sparse else None
-        inv_depth = self.network(image, points).inv_depths[0]
-        return 1.0 / inv_depth[:, 0].clamp(min=MIN_INV_DEPTH)
-
-
-Graph: TypeAlias = ExportGraph | LiteGraph
-
-
-def graph_of(network: DepthNetwork) -> Graph:
-    """The graph of a network, made of a copy of it where something is put in another form."""
-    if isinstance(network, LiteSan):
-        return LiteGraph(network)
-    return ExportGraph(with_two_step_norms(with_joined_packings(network)))
 
 
 def export_model(
@@ -296,6 +229,8 @@ def checkpoint_of_model(model_dir: str | Path) -> Checkpoint:
     network = new_network(config_from_dict(described))
     weights = _weights_of_graph(Path(model_dir) / MODEL_FILE)
     wanted = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    if isinstance(network, LiteSan):  # its coarser heads serve training alone: they are not in the graph and start anew
+        wanted = {name: value for name, value in wanted.items() if not name.startswith(LiteSan.coarser_heads)}
     missing = [name for name in wanted if name not in weights or weights[name].size != wanted[name].numel()]
     if missing:
         raise ModelContractError(
@@ -328,72 +263,3 @@ def _weights_of_graph(path: Path) -> dict[str, npt.NDArray[np.float32]]:
         if np.issubdtype(values.dtype, np.floating) and initializer.name.startswith("network."):
             found[initializer.name.removeprefix("network.").removesuffix(".half")] = values.astype(np.float32)
     return found
-
-
-def example_input(
-    rng: np.random.Generator, shape: tuple[int, int, int], count: int, first_image: int = 0
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """A smooth random batch [B, H, W] of images with `count` points from image `first_image` on; a fifth is padding."""
-    batch, height, width = shape
-    coarse = torch.from_numpy(rng.uniform(0.0, 255.0, (batch, 3, 6, 10)))
-    smooth = functional.interpolate(coarse, size=(height, width), mode="bicubic").permute(0, 2, 3, 1).numpy()
-    rgb = np.clip(smooth + rng.normal(0.0, 8.0, smooth.shape), 0, 255).astype(np.uint8)
-    pixels = height * width
-    cells = first_image * pixels + rng.permutation((batch - first_image) * pixels)[:count]
-    points_bvu = np.stack([cells // pixels, cells // width % height, cells % width], axis=1).astype(np.int64)
-    depth_m = np.exp(rng.uniform(np.log(1.0), np.log(80.0), len(cells))).astype(np.float32)
-    depth_m[4::5] = 0.0
-    return rgb, points_bvu, depth_m
-
-
-def example_ground(batch: int, height: int) -> npt.NDArray[np.float32]:
-    """Planes float32 [B, 4], the first unknown, the others under a camera that looks ahead."""
-    ground = np.zeros((batch, 4), np.float32)
-    ground[1:] = 0.0, 0.8 / height, -0.4, SURE_OF_MOUNT
-    return ground
-
-
-def compare_with_torch(network: DepthNetwork, engine: OnnxEngine) -> tuple[ParityCase, ...]:
-    """Depth from torch and ONNX Runtime for several numbers of points, and for a batch with points in one image.
-
-    A graph of any size is compared at three, with and without a ground.
-
-    Torch computes in float64: in float32 it may itself be off by more than the limit (with local contrast as input by
-    1.3 of it once, where ONNX Runtime was off by 0.4).
-    """
-    copied = copy.deepcopy(network).double()
-    graph = (LiteGraph(copied) if isinstance(copied, LiteSan) else ExportGraph(copied)).eval()
-    rng = np.random.default_rng(1)
-    contract = engine.contract
-    one = (1, contract.height_px, contract.width_px)
-    inputs = {f"{count} points": example_input(rng, one, count) for count in POINT_COUNTS}
-    inputs["2 images, points in the second"] = example_input(rng, (2, *one[1:]), 300, first_image=1)
-    if contract.size_step_px:
-        tall, small = (1, one[2], one[1]), (1, 2 * contract.size_step_px, 3 * contract.size_step_px)
-        inputs |= {f"{shape[2]}x{shape[1]}": example_input(rng, shape, 200) for shape in (tall, small)}
-    cases = []
-    for name, arrays in inputs.items():
-        with torch.no_grad():
-            given = tuple(torch.from_numpy(array) for array in arrays)
-            if isinstance(graph, LiteGraph):
-                ground = example_ground(len(arrays[0]), arrays[0].shape[1])
-                expected, sigma, sky = (value.numpy() for value in graph(*given, torch.from_numpy(ground)))
-                found = engine.infer_all(*arrays, ground)
-                assert found.sigma_log is not None and found.sky is not None  # the contract says that it tells them
-                beside = max(float(np.abs(found.sigma_log - sigma).max()), float(np.abs(found.sky - sky).max()))
-                depth_m = found.depth_m
-            else:
-                expected, depth_m, beside = graph(*given).numpy(), engine.infer(*arrays), 0.0
-        difference = np.abs(depth_m - expected)
-        in_range = expected <= contract.max_depth_m
-        close = bool((difference <= ABSOLUTE_LIMIT_M + RELATIVE_LIMIT * expected).all())
-        cases.append(
-            ParityCase(
-                name=name,
-                error_m=float(difference[in_range].max(initial=0.0)),
-                relative_error=float((difference / expected).max()),
-                depth_range_m=(float(expected.min()), float(expected.max())),
-                passed=close and beside <= BESIDE_LIMIT,
-            )
-        )
-    return tuple(cases)

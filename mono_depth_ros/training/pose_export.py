@@ -22,7 +22,8 @@ from mono_depth_ros.networks.pose_net import PoseNet
 from mono_depth_ros.networks.two_stream_pose_net import TwoStreamPoseNet
 from mono_depth_ros.objectives.pose import pose_matrix
 from mono_depth_ros.training.checkpoint import Checkpoint
-from mono_depth_ros.training.export import OPSET, example_input
+from mono_depth_ros.training.export import OPSET
+from mono_depth_ros.training.parity import example_input
 from mono_depth_ros.training.whole_folder import whole_folder
 
 PAIRS_COMPARED = 4

@@ -25,14 +25,9 @@ from mono_depth_ros.inference.contract import sha256_hex
 from mono_depth_ros.inference.engine import OnnxEngine
 from mono_depth_ros.training.checkpoint import Checkpoint, NetworkState, cpu_weights, save_checkpoint
 from mono_depth_ros.training.config import TrainConfig
-from mono_depth_ros.training.export import (
-    POINT_COUNTS,
-    ExportGraph,
-    checkpoint_of_model,
-    compare_with_torch,
-    example_input,
-    export_model,
-)
+from mono_depth_ros.training.dial_graph import ExportGraph
+from mono_depth_ros.training.export import checkpoint_of_model, export_model
+from mono_depth_ros.training.parity import POINT_COUNTS, compare_with_torch, example_input
 from mono_depth_ros.training.run_state import initialised, keeps_statistics, new_models
 
 pytestmark = pytest.mark.torch
@@ -248,7 +243,7 @@ def test_the_comparison_is_with_double_precision(network, engine, model_dir, mon
             compared.append(depth_m.dtype)
             return depth_m
 
-    monkeypatch.setattr("mono_depth_ros.training.export.ExportGraph", Recorded)
+    monkeypatch.setattr("mono_depth_ros.training.parity.ExportGraph", Recorded)
     assert all(case.passed for case in compare_with_torch(network, engine))
     assert set(compared) == {torch.float64}
     arrays = example_input(np.random.default_rng(0), (1, *SHAPE), 40)
