@@ -53,6 +53,7 @@ LAYERS: dict[str, set[str]] = {
 # Single files that may do more than their layer.
 FILES: dict[str, set[str]] = {
     "training/export.py": {"inference"},
+    "training/parity.py": {"inference"},
     "training/pose_export.py": {"inference"},
 }
 
