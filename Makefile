@@ -14,7 +14,7 @@ SOURCES := $(shell find mono_depth_ros msg launch config models scripts -type f 
 # The built package first, so that `mono_depth_ros` is the one with the messages.
 WITH_INSTALL := [ -f install/setup.bash ] || { echo "install/ is gone; run: make clean build" >&2; exit 1; }; export PATH="$(CURDIR)/$(BIN):$$PATH"; set +u; . install/setup.bash; set -u;
 
-.PHONY: help setup build demo test test-torch test-ros lint format clean distclean
+.PHONY: help setup train-setup build demo test test-torch test-ros lint format clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,8 @@ demo: $(DONE)/build ## the main job on a synthetic drive: out/demo/report.html
 
 test: $(DONE)/build $(DONE)/dev $(DONE)/train ## every test: numpy, torch, ROS
 	@echo "pytest test, on every core"; $(WITH_INSTALL) ROS_PYTHON_CHECK_FIELDS=1 OMP_NUM_THREADS=1 pytest -n auto --dist loadfile test
+
+train-setup: $(DONE)/package $(DONE)/train ## what training needs: torch, lightning, the encoder's ImageNet weights
 
 test-torch: $(DONE)/package $(DONE)/dev $(DONE)/train ## networks, objectives, training
 	$(BIN)/pytest test/networks test/objectives test/training
