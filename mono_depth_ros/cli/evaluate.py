@@ -320,7 +320,7 @@ def _write(folder: "ResultsFolder", evaluation: "Evaluation", origin: Mapping[st
 def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     from rich.console import Console
 
-    from mono_depth_ros.evaluation.evaluation_report import metric_rows, part_rows
+    from mono_depth_ros.evaluation.evaluation_report import metric_rows, part_rows, sigma_rows, stability_rows
 
     console = Console()
     if not console.is_terminal:
@@ -333,6 +333,13 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     console.print("deltas: higher is better; all others: lower is better", style="dim")
     console.print("\nAbsRel / RMSE of parts of the pixels")
     _print_table(console, part_rows(evaluation))
+    for what, rows in (
+        ("\nsigma against errors of log depth", sigma_rows(evaluation)),
+        ("\nChange of the published depth from image to image", stability_rows(evaluation)),
+    ):
+        if rows:
+            console.print(what)
+            _print_table(console, rows)
     for name, value in evaluation.protocol.facts().items():
         console.print(f"{name}: {value}", style="dim", markup=False, highlight=False)
     fewer = {name: one.images for name, one in evaluation.scores().items() if one.images < score.images}

@@ -4,7 +4,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,21 @@ from mono_depth_ros.datasets.prefetch import prefetched
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, StepScore
-from mono_depth_ros.evaluation.method_depths import PUBLISHED, NetworkDepths, method_depths, prepared, run_network
+from mono_depth_ros.evaluation.method_depths import (
+    PUBLISHED,
+    NetworkDepths,
+    method_depths,
+    method_sigmas,
+    prepared,
+    run_network,
+)
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.evaluation.protocol_steps import Mask, median_factor, scaled_and_clipped, scored_pixels
 from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
 from mono_depth_ros.evaluation.sample_stream import time_steps
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_counts, slices_of
+from mono_depth_ros.evaluation.temporal import published_stability
+from mono_depth_ros.evaluation.uncertainty import image_uncertainty
 from mono_depth_ros.geometry.camera import DepthMap
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.network_image import Engine
@@ -58,6 +67,7 @@ class _Unscored:
     scored: Mask
     scored_with_inputs: Mask
     depths_m: dict[str, DepthMap]
+    sigmas_log: dict[str, DepthMap]
     withheld: int
 
 
@@ -108,13 +118,14 @@ def _scored_steps(
     label_names: Mapping[int, str],
     on_image: Callable[[ImageDepths], None] | None,
 ) -> Iterator[StepScore]:
+    latest: dict[str, DepthSample] = {}  # of each camera; the one scoring thread takes the steps in order
     with ThreadPoolExecutor(1, "score") as scorer:
         waiting: deque[Future[StepScore]] = deque()
         try:
             for step in prefetched(time_steps(samples, protocol), _READ_AHEAD):
                 ready = [prepared(sample, protocol) for sample in step]
                 networks = [None if engine is None else run_network(sample, engine, protocol) for sample in ready]
-                waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image))
+                waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image, latest))
                 while len(waiting) > _READ_AHEAD or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
@@ -130,8 +141,9 @@ def _score_step(
     protocol: Protocol,
     label_names: Mapping[int, str],
     on_image: Callable[[ImageDepths], None] | None,
+    latest: dict[str, DepthSample],
 ) -> StepScore:
-    """All images of a time step, by factors that they share."""
+    """All images of a time step, by factors that they share; `latest` holds the images before."""
     unscored = [
         image
         for sample, network in zip(samples, networks, strict=True)
@@ -144,6 +156,9 @@ def _score_step(
             method: scaled_and_clipped(depth_m, factors[method], protocol) for method, depth_m in image.depths_m.items()
         }
         score = _score_image(image, depths_m, factors, protocol, label_names)
+        before = latest.get(image.sample.camera_name)
+        score = replace(score, stability=None if before is None else published_stability(before, image.sample))
+        latest[image.sample.camera_name] = image.sample
         images.append(score)
         if on_image is not None:
             on_image(ImageDepths(image.sample, image.truth_m, image.scored, image.sparse, depths_m, score))
@@ -173,7 +188,8 @@ def _unscored(sample: DepthSample, network: NetworkDepths | None, protocol: Prot
             return None
     if not depths_m:
         return None
-    return _Unscored(sample, sample.truth_depth_m, sparse, scored, with_inputs, depths_m, withheld)
+    sigmas_log = method_sigmas(sample, sample.truth_camera, network, protocol)
+    return _Unscored(sample, sample.truth_depth_m, sparse, scored, with_inputs, depths_m, sigmas_log, withheld)
 
 
 def _factors(images: Sequence[_Unscored], protocol: Protocol) -> dict[str, float]:
@@ -220,6 +236,11 @@ def _score_image(
             for method, depth_m in depths_m.items()
         },
         withheld=image.withheld,
+        uncertainty={
+            method: image_uncertainty(depth_m, truth_m, image.sigmas_log[method], masks[SCORED])
+            for method, depth_m in depths_m.items()
+            if method in image.sigmas_log
+        },
     )
 
 

@@ -22,6 +22,7 @@ from mono_depth_ros.evaluation.method_depths import (
 from mono_depth_ros.evaluation.results_files import METRICS, breakdown, shown
 from mono_depth_ros.evaluation.results_folder import FRAMES, picture_name
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_edges
+from mono_depth_ros.evaluation.uncertainty import draw_calibration
 
 WORST = 10
 HEADINGS = {
@@ -65,7 +66,7 @@ def report_html(evaluation: Evaluation, origin: Mapping[str, Any]) -> bytes:
 <h2>Protocol</h2>{html_page.facts(evaluation.protocol.facts())}
 <h2>By input pixels, camera, range and label</h2><p>AbsRel / RMSE</p>{html_page.table(part_rows(evaluation))}
 <h2>Spread</h2>{html_page.embedded_png(_draw_spread(evaluation), "ratio of depth to truth; AbsRel per image")}
-<h2>Worst frames by {method}</h2>{worst}
+{_beyond_errors(evaluation)}<h2>Worst frames by {method}</h2>{worst}
 <h2>Every frame</h2><details><summary>show {len(evaluation.every_image)} frames</summary>{every}</details>"""
     return html_page.page(f"mono_depth_ros: evaluation of {origin['model']}", body).encode()
 
@@ -105,6 +106,39 @@ def part_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     return rows
 
 
+def sigma_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """A row per method with a sigma: how many errors lie within, and whether it orders them; empty without."""
+    return [
+        {
+            "sigma of": HEADINGS[method],
+            "within 1 sigma": f"{found.coverage_1_sigma:.1%}",
+            "within 2 sigma": f"{found.coverage_2_sigma:.1%}",
+            "68.3 % are within": f"{found.sigma_factor:.2f} sigma",
+            "mean sigma": f"{found.mean_sigma:.1%}",
+            "AUSE": f"{found.ause:.3f}",
+            "pixels": str(found.pixels),
+        }
+        for method, found in evaluation.calibrations().items()
+    ]
+
+
+def stability_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """How still what the node published holds, over all pairs of images and those with a change of mode."""
+    found = evaluation.stability()
+    if found is None:
+        return []
+    groups = {"all": found.all_pairs} | ({} if found.mode_changes is None else {"mode changed": found.mode_changes})
+    return [
+        {
+            "pairs of images": name,
+            "count": str(group.pairs),
+            "median change": f"{group.median:.1%}",
+            "90th percentile": f"{group.p90:.1%}",
+        }
+        for name, group in groups.items()
+    ]
+
+
 def rounded(value: float) -> str:
     """Three to four significant digits, without an exponent."""
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
@@ -126,6 +160,21 @@ def _origin_facts(evaluation: Evaluation, origin: Mapping[str, Any]) -> dict[str
         "images without anything to score": evaluation.skipped,
         "images without points, in no mean": evaluation.without_points,
     }
+
+
+def _beyond_errors(evaluation: Evaluation) -> str:
+    """Sigma and stability, where there is something to tell of them."""
+    text = ""
+    if rows := sigma_rows(evaluation):
+        pictures = (
+            html_page.embedded_png(draw_calibration(found), f"calibration of sigma, {HEADINGS[method]}")
+            for method, found in evaluation.calibrations().items()
+        )
+        text += f"<h2>Sigma</h2>{html_page.table(rows)}{''.join(pictures)}\n"
+    if rows := stability_rows(evaluation):
+        about = "<p>Change of log depth against the image before, carried along by the camera's motion.</p>"
+        text += f"<h2>Stability</h2>{about}{html_page.table(rows)}\n"
+    return text
 
 
 def _picture(image: ImageScore, evaluation: Evaluation) -> str:

@@ -2,7 +2,7 @@
 """The numbers of an evaluation: per image, per time step, and their means."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from mono_depth_ros.errors import DataError
@@ -10,6 +10,18 @@ from mono_depth_ros.evaluation.method_depths import METHODS, PUBLISHED
 from mono_depth_ros.evaluation.metrics import DepthMetrics, mean_metrics
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import RATIO_BINS, SCORED
+from mono_depth_ros.evaluation.temporal import (
+    PairStability,
+    TemporalStability,
+    pair_stability_from_dict,
+    temporal_stability,
+)
+from mono_depth_ros.evaluation.uncertainty import (
+    Calibration,
+    ImageUncertainty,
+    calibration,
+    image_uncertainty_from_dict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,8 @@ class ImageScore:
         factors: method -> factor of the scaling by truth; 1 without.
         ratios: method -> pixels per bin of prediction over truth, among the scored ones.
         withheld: pixels of truth that would be scored, had the node published a depth there.
+        uncertainty: method -> how its sigma tells its errors, of methods that have one.
+        stability: what the node published, against what it published of the image before; None where it cannot be told.
     """
 
     name: str
@@ -35,6 +49,8 @@ class ImageScore:
     factors: dict[str, float]
     ratios: dict[str, tuple[int, ...]]
     withheld: int = 0
+    uncertainty: dict[str, ImageUncertainty] = field(default_factory=dict)
+    stability: PairStability | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -51,6 +67,8 @@ class ImageScore:
             "factors": self.factors,
             "ratios": {method: list(counts) for method, counts in self.ratios.items()},
             "withheld": self.withheld,
+            "uncertainty": {method: asdict(found) for method, found in self.uncertainty.items()},
+            "stability": None if self.stability is None else self.stability.to_dict(),
         }
 
 
@@ -74,6 +92,11 @@ def image_score_from_dict(content: Mapping[str, Any]) -> ImageScore:
             factors={str(method): float(factor) for method, factor in content["factors"].items()},
             ratios={str(method): tuple(map(int, counts)) for method, counts in content["ratios"].items()},
             withheld=int(content.get("withheld", 0)),
+            uncertainty={
+                str(method): image_uncertainty_from_dict(found)
+                for method, found in content.get("uncertainty", {}).items()
+            },
+            stability=None if content.get("stability") is None else pair_stability_from_dict(content["stability"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"score of an image: expected what an evaluation writes, got {error!r}") from error
@@ -175,6 +198,20 @@ class Evaluation:
                 metrics = mean_metrics([image.metrics[part][method] for image in having])
                 found[method] = MethodScore(metrics, len(having), sum(image.pixels[part] for image in having))
         return found
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """Method -> how well its sigma tells its errors, over all images; of methods that have one."""
+        found = {}
+        for method in METHODS:
+            known = [image.uncertainty[method] for image in self.images if method in image.uncertainty]
+            if any(image.pixels for image in known):
+                found[method] = calibration(known)
+        return found
+
+    def stability(self) -> TemporalStability | None:
+        """How still what the node published holds; None where no two images can be compared."""
+        pairs = [image.stability for image in self.every_image if image.stability is not None]
+        return temporal_stability(pairs) if any(pair.pixels for pair in pairs) else None
 
     def parts(self, prefix: str) -> list[str]:
         """Slices whose names begin so, in the order in which they were first seen; ranges from near to far."""

@@ -18,11 +18,18 @@ from mono_depth_ros.evaluation.protocol_steps import (
     resampled,
     resized_to,
 )
-from mono_depth_ros.evaluation.protocols import Fit, Grid, Preparation, Protocol
+from mono_depth_ros.evaluation.protocols import Fit, Grid, Preparation, Protocol, Resize
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.geometry.sparse_depth import SparseDepth, project_points
 from mono_depth_ros.inference.completion import through_points
-from mono_depth_ros.inference.network_image import Engine, FitToNetwork, fit_to_network, infer_depth
+from mono_depth_ros.inference.network_image import (
+    Engine,
+    FitToNetwork,
+    NetworkDepth,
+    fit_to_network,
+    infer_batch,
+    infer_depth,
+)
 
 PUBLISHED = "published"
 PREDICTION = "prediction"
@@ -49,12 +56,16 @@ class NetworkDepths:
         predicted_m: float32 [h, w], without points.
         given: the points it completed with; None if the sample has none in view, or the model only predicts.
         completed_m: float32 [h, w], as the network gave it; None with `given`.
+        predicted_sigma_log, completed_sigma_log: float32 [h, w], standard deviation of the log of these depths; None
+            where the network tells none, or two of its answers were averaged.
     """
 
     fit: FitToNetwork
     predicted_m: DepthMap
     given: SparseDepth | None
     completed_m: DepthMap | None
+    predicted_sigma_log: DepthMap | None = None
+    completed_sigma_log: DepthMap | None = None
 
 
 def prepared(sample: DepthSample, protocol: Protocol) -> DepthSample:
@@ -78,13 +89,20 @@ def run_network(sample: DepthSample, engine: Engine, protocol: Protocol) -> Netw
     """
     stretches = protocol.fit is Fit.STRETCH
     fit = fit_to_network(sample.image_rgb, sample.camera, engine.contract) if stretches else _cropped(sample, engine)
-    predicted_m = _infer(engine, fit, None, protocol)
+    predicted = _infer(engine, fit, None, protocol)
     given = None
     if engine.contract.completes and sample.points_camera_m is not None:
         in_view = project_points(sample.points_camera_m, fit.camera)
         given = in_view if len(in_view) else None
-    completed_m = None if given is None else _infer(engine, fit, given, protocol)
-    return NetworkDepths(fit, predicted_m, given, completed_m)
+    completed = None if given is None else _infer(engine, fit, given, protocol)
+    return NetworkDepths(
+        fit,
+        predicted.depth_m,
+        given,
+        None if completed is None else completed.depth_m,
+        predicted.sigma_log,
+        None if completed is None else completed.sigma_log,
+    )
 
 
 def method_depths(
@@ -126,6 +144,34 @@ def method_depths(
     return depths
 
 
+def method_sigmas(
+    sample: DepthSample, truth_camera: PinholeCamera, network: NetworkDepths | None, protocol: Protocol
+) -> dict[str, DepthMap]:
+    """Method -> standard deviation of the log of its depth, on the truth's grid; empty where nothing tells one.
+
+    Args:
+        sample: prepared.
+        truth_camera: of the truth's grid.
+        network: None for the baselines only.
+        protocol: tells the way to the truth's grid, which a sigma goes as a depth does.
+    """
+    as_depth = dataclasses.replace(protocol, resize=Resize.DEPTH)
+    sigmas: dict[str, DepthMap] = {}
+    published = sample.published
+    if published is not None and published.sigma_m is not None:
+        sigma_log = published.sigma_m / published.depth_m
+        sigmas[PUBLISHED] = _on_truth_grid(sigma_log, published.camera, sample, truth_camera, as_depth)
+    if network is not None:
+        for methods, sigma in (
+            ((PREDICTION, PREDICTION_MEDIAN_SCALED), network.predicted_sigma_log),
+            ((COMPLETION, COMPLETION_NETWORK), network.completed_sigma_log),
+        ):
+            if sigma is not None:
+                on_truth = _on_truth_grid(sigma, network.fit.camera, sample, truth_camera, as_depth)
+                sigmas |= dict.fromkeys(methods, on_truth)
+    return sigmas
+
+
 def median_scale(depth_m: DepthMap, sparse: SparseDepth) -> float:
     """The factor that makes a prediction agree with the points: median of point depth over predicted depth."""
     at_points_m = depth_m[sparse.rows, sparse.cols]
@@ -133,15 +179,15 @@ def median_scale(depth_m: DepthMap, sparse: SparseDepth) -> float:
     return float(np.median(sparse.depth_m[known] / at_points_m[known])) if known.any() else 1.0
 
 
-def _infer(engine: Engine, fit: FitToNetwork, given: SparseDepth | None, protocol: Protocol) -> DepthMap:
-    depth_m = infer_depth(engine, fit, given)
+def _infer(engine: Engine, fit: FitToNetwork, given: SparseDepth | None, protocol: Protocol) -> NetworkDepth:
+    said = infer_batch(engine, [(fit, given)])[0]
     if not protocol.flip_average:
-        return depth_m
+        return said
     mirrored = dataclasses.replace(fit, image_rgb=np.ascontiguousarray(fit.image_rgb[:, ::-1]))
     points = None if given is None else _mirrored(given)
     back_m = infer_depth(engine, mirrored, points)[:, ::-1]
-    inv_depth = flip_averaged(np.float32(1.0) / depth_m, np.float32(1.0) / back_m)
-    return np.asarray(1.0 / np.maximum(inv_depth, 1.0 / _FARTHEST_M), np.float32)
+    inv_depth = flip_averaged(np.float32(1.0) / said.depth_m, np.float32(1.0) / back_m)
+    return NetworkDepth(np.asarray(1.0 / np.maximum(inv_depth, 1.0 / _FARTHEST_M), np.float32))
 
 
 def _mirrored(points: SparseDepth) -> SparseDepth:

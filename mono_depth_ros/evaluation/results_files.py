@@ -55,6 +55,10 @@ def results_json(evaluation: Evaluation, origin: Mapping[str, Any]) -> bytes:
         "scores": _plain(evaluation.scores()),
         "parts": {row: _plain(scores) for row, scores in breakdown(evaluation).items()},
     }
+    if calibrations := evaluation.calibrations():
+        content["uncertainty"] = {method: found.to_dict() for method, found in calibrations.items()}
+    if (stability := evaluation.stability()) is not None:
+        content["temporal"] = stability.to_dict()
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 

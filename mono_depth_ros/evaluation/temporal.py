@@ -27,18 +27,21 @@ What else is in the number, so that it compares methods on one drive and not one
 - The poses and the stamps. An error of the motion along the view is one of depth.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.protocol_steps import Mask
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
-from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
+from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 from mono_depth_ros.perception.dial import Mode
+
+LONGEST_GAP_S = 0.5  # between two images that are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,11 @@ class PairStability:
     median: float
     p90: float
     modes: tuple[Mode, Mode]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: no NaN."""
+        numbers = [self.median, self.p90] if self.pixels else [None, None]
+        return {"pixels": self.pixels, "median": numbers[0], "p90": numbers[1], "modes": [int(m) for m in self.modes]}
 
     @property
     def mode_changed(self) -> bool:
@@ -93,6 +101,13 @@ class TemporalStability:
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return asdict(self)
+
+
+def pair_stability_from_dict(content: Mapping[str, Any]) -> PairStability:
+    """The opposite of `PairStability.to_dict`."""
+    median, p90 = (float("nan") if content[name] is None else float(content[name]) for name in ("median", "p90"))
+    before, now = (Mode(value) for value in content["modes"])
+    return PairStability(int(content["pixels"]), median, p90, (before, now))
 
 
 def warped_to_current(previous_m: DepthMap, camera: PinholeCamera, T_current_previous: RigidTransform) -> DepthMap:
@@ -153,6 +168,20 @@ def pair_stability(
     change = np.abs(np.log(current_m[both].astype(np.float64) / warped_m[both]))
     median, p90 = np.percentile(change, [50.0, 90.0]).tolist()
     return PairStability(int(both.sum()), median, p90, modes)
+
+
+def published_stability(before: DepthSample, now: DepthSample) -> PairStability | None:
+    """The stability of what a node published of two images of one camera; None where it cannot be told.
+
+    That is without both depths or both poses, with another camera, or with more than `LONGEST_GAP_S` in between.
+    """
+    was, is_now = before.published, now.published
+    if was is None or is_now is None or before.T_world_camera is None or now.T_world_camera is None:
+        return None
+    if was.camera != is_now.camera or not 0 < now.stamp_ns - before.stamp_ns <= LONGEST_GAP_S * 1e9:
+        return None
+    T_current_previous = invert_rigid(now.T_world_camera) @ before.T_world_camera
+    return pair_stability(was.depth_m, is_now.depth_m, is_now.camera, T_current_previous, (was.mode, is_now.mode))
 
 
 def temporal_stability(pairs: Iterable[PairStability]) -> TemporalStability:

@@ -22,7 +22,7 @@ it asks for the order within an image.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,6 +64,18 @@ class ImageUncertainty:
     sum_sigma: float
     sparsification: tuple[float, ...]
     oracle: tuple[float, ...]
+
+
+def image_uncertainty_from_dict(content: Mapping[str, Any]) -> ImageUncertainty:
+    """The opposite of `dataclasses.asdict`."""
+    return ImageUncertainty(
+        pixels=int(content["pixels"]),
+        unknown=int(content["unknown"]),
+        ratio_counts=tuple(map(int, content["ratio_counts"])),
+        sum_sigma=float(content["sum_sigma"]),
+        sparsification=tuple(map(float, content["sparsification"])),
+        oracle=tuple(map(float, content["oracle"])),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ class ModelContract:
             keeps its ratio of sides at about the number of pixels of the contract's size; 0 for a graph of one size.
         takes_ground: whether a dial graph has an input for the plane of the ground.
         tells_sigma: whether a dial graph tells the spread of its depth, and where the sky is.
-        sigma_factor: what the spread is multiplied by to be the standard deviation of real errors, as measured.
+        sigma_factor: what the spread is multiplied by so that 68.3 % of the errors lie within one sigma, as measured;
+            the graph itself gives the standard deviation of a Laplace distribution.
 
     Raises:
         ModelContractError: with every field that cannot be, all at once.
