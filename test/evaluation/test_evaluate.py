@@ -123,7 +123,7 @@ def test_what_the_node_publishes_is_scored_where_it_is_known_and_the_rest_is_a_s
     sample = wall_sample(10.0)
     depth_m = np.full((16, 32), 11.0, np.float32)
     depth_m[:, 16:] = np.nan
-    published = SimpleNamespace(depth_m=depth_m, camera=CAMERA.resized(32, 16))
+    published = SimpleNamespace(depth_m=depth_m, camera=CAMERA.resized(32, 16), sigma_m=None)
     evaluation = evaluate([dataclasses.replace(without_points(sample), published=published)], None)
     score = evaluation.scores()["published"]
     assert score.metrics.mae == pytest.approx(1.0, rel=1e-5)
