@@ -4,7 +4,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from mono_depth_ros.evaluation.method_depths import (
 from mono_depth_ros.evaluation.metrics import depth_metrics
 from mono_depth_ros.evaluation.protocol_steps import Mask, median_factor, scaled_and_clipped, scored_pixels
 from mono_depth_ros.evaluation.protocols import PLAIN, Protocol
-from mono_depth_ros.evaluation.sample_stream import time_steps
+from mono_depth_ros.evaluation.sample_stream import FollowingSample, time_steps
 from mono_depth_ros.evaluation.score_slices import SCORED, ratio_counts, slices_of
 from mono_depth_ros.evaluation.temporal import published_stability
 from mono_depth_ros.evaluation.uncertainty import image_uncertainty
@@ -85,7 +85,7 @@ def evaluate(
 
     Args:
         samples: with truth, with or without sparse points, from the first one that is not in `done`; one camera, or a
-            rig's cameras by time (`sample_stream.by_time`).
+            rig's cameras by time (`sample_stream.by_time`, which also tells each one that before it, for stability).
         engine: runs the model; None scores the baselines only.
         protocol: what is compared with what.
         label_names: of the samples' semantic labels.
@@ -118,14 +118,13 @@ def _scored_steps(
     label_names: Mapping[int, str],
     on_image: Callable[[ImageDepths], None] | None,
 ) -> Iterator[StepScore]:
-    latest: dict[str, DepthSample] = {}  # of each camera; the one scoring thread takes the steps in order
     with ThreadPoolExecutor(1, "score") as scorer:
         waiting: deque[Future[StepScore]] = deque()
         try:
             for step in prefetched(time_steps(samples, protocol), _READ_AHEAD):
                 ready = [prepared(sample, protocol) for sample in step]
                 networks = [None if engine is None else run_network(sample, engine, protocol) for sample in ready]
-                waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image, latest))
+                waiting.append(scorer.submit(_score_step, ready, networks, protocol, label_names, on_image))
                 while len(waiting) > _READ_AHEAD or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
@@ -141,9 +140,8 @@ def _score_step(
     protocol: Protocol,
     label_names: Mapping[int, str],
     on_image: Callable[[ImageDepths], None] | None,
-    latest: dict[str, DepthSample],
 ) -> StepScore:
-    """All images of a time step, by factors that they share; `latest` holds the images before."""
+    """All images of a time step, by factors that they share."""
     unscored = [
         image
         for sample, network in zip(samples, networks, strict=True)
@@ -156,9 +154,6 @@ def _score_step(
             method: scaled_and_clipped(depth_m, factors[method], protocol) for method, depth_m in image.depths_m.items()
         }
         score = _score_image(image, depths_m, factors, protocol, label_names)
-        before = latest.get(image.sample.camera_name)
-        score = replace(score, stability=None if before is None else published_stability(before, image.sample))
-        latest[image.sample.camera_name] = image.sample
         images.append(score)
         if on_image is not None:
             on_image(ImageDepths(image.sample, image.truth_m, image.scored, image.sparse, depths_m, score))
@@ -241,6 +236,7 @@ def _score_image(
             for method, depth_m in depths_m.items()
             if method in image.sigmas_log
         },
+        stability=published_stability(sample.previous, sample) if isinstance(sample, FollowingSample) else None,
     )
 
 

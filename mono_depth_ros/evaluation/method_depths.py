@@ -153,21 +153,22 @@ def method_sigmas(
         sample: prepared.
         truth_camera: of the truth's grid.
         network: None for the baselines only.
-        protocol: tells the way to the truth's grid, which a sigma goes as a depth does.
+        protocol: tells the way to the truth's grid, which a sigma goes as a depth does; outside the window of a cropped
+            image it is NaN.
     """
     as_depth = dataclasses.replace(protocol, resize=Resize.DEPTH)
     sigmas: dict[str, DepthMap] = {}
     published = sample.published
     if published is not None and published.sigma_m is not None:
         sigma_log = published.sigma_m / published.depth_m
-        sigmas[PUBLISHED] = _on_truth_grid(sigma_log, published.camera, sample, truth_camera, as_depth)
+        sigmas[PUBLISHED] = _on_truth_grid(sigma_log, published.camera, sample, truth_camera, as_depth, np.nan)
     if network is not None:
         for methods, sigma in (
             ((PREDICTION, PREDICTION_MEDIAN_SCALED), network.predicted_sigma_log),
             ((COMPLETION, COMPLETION_NETWORK), network.completed_sigma_log),
         ):
             if sigma is not None:
-                on_truth = _on_truth_grid(sigma, network.fit.camera, sample, truth_camera, as_depth)
+                on_truth = _on_truth_grid(sigma, network.fit.camera, sample, truth_camera, as_depth, np.nan)
                 sigmas |= dict.fromkeys(methods, on_truth)
     return sigmas
 
@@ -213,10 +214,15 @@ def _cropped(sample: DepthSample, engine: Engine) -> FitToNetwork:
 
 
 def _on_truth_grid(
-    depth_m: DepthMap, camera: PinholeCamera, sample: DepthSample, truth_camera: PinholeCamera, protocol: Protocol
+    depth_m: DepthMap,
+    camera: PinholeCamera,
+    sample: DepthSample,
+    truth_camera: PinholeCamera,
+    protocol: Protocol,
+    outside: float = 0.0,
 ) -> DepthMap:
     if protocol.fit is Fit.CROP_BOTTOM:
-        depth_m = placed_bottom_centre(depth_m, sample.camera.height_px, sample.camera.width_px)
+        depth_m = placed_bottom_centre(depth_m, sample.camera.height_px, sample.camera.width_px, outside)
         camera = sample.camera
     if protocol.grid is Grid.CORNERS:
         return resized_to(depth_m, truth_camera.height_px, truth_camera.width_px, protocol)

@@ -108,8 +108,8 @@ def resampled(
     return _at(depth_m, rows, cols, resize)
 
 
-def placed_bottom_centre(depth_m: DepthMap, height_px: int, width_px: int) -> DepthMap:
-    """Depth of a window at the bottom, in the middle of a larger image; 0 around it.
+def placed_bottom_centre(depth_m: DepthMap, height_px: int, width_px: int, around: float = 0.0) -> DepthMap:
+    """Depth of a window at the bottom, in the middle of a larger image; 0 or another value around it.
 
     Raises:
         DataError: the image is smaller than the window.
@@ -118,7 +118,7 @@ def placed_bottom_centre(depth_m: DepthMap, height_px: int, width_px: int) -> De
     [[0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0, 0.0]]
     """
     rows, cols = bottom_centre_window(depth_m.shape[0], depth_m.shape[1], height_px, width_px)
-    placed_m = np.zeros((height_px, width_px), np.float32)
+    placed_m = np.full((height_px, width_px), around, np.float32)
     placed_m[rows, cols] = depth_m
     return placed_m
 

@@ -3,6 +3,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import cast
 
@@ -13,8 +14,22 @@ from mono_depth_ros.evaluation.protocols import Protocol, Scaling
 TIME_STEP_S = 0.06
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowingSample(DepthSample):
+    """A sample of what a node published that knows the one before it.
+
+    Attributes:
+        previous: the sample before it in its data set, passed over or not, published or not.
+    """
+
+    previous: DepthSample = field(kw_only=True)
+
+
 def by_time(data_sets: Sequence[Iterable[DepthSample]], start: int = 0) -> Iterator[DepthSample]:
     """The samples of one data set in its order, or of several in the order of their stamps.
+
+    Those with what a node published are told the one before them (`FollowingSample`): within a data set, for two of them
+    can be two drives of one camera, and before any is passed over, so that it does not matter where one begins.
 
     Args:
         data_sets: one per camera of a rig, each with ascending stamps.
@@ -24,8 +39,8 @@ def by_time(data_sets: Sequence[Iterable[DepthSample]], start: int = 0) -> Itera
         (samples,) = data_sets
         if start and hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
             return _from(cast(DepthSamples, samples), start)
-        return islice(samples, start, None)
-    return islice(heapq.merge(*data_sets, key=lambda sample: sample.stamp_ns), start, None)
+        return islice(_following(samples), start, None)
+    return islice(heapq.merge(*map(_following, data_sets), key=lambda sample: sample.stamp_ns), start, None)
 
 
 def time_steps(samples: Iterable[DepthSample], protocol: Protocol) -> Iterator[tuple[DepthSample, ...]]:
@@ -44,6 +59,17 @@ def time_steps(samples: Iterable[DepthSample], protocol: Protocol) -> Iterator[t
         step.append(sample)
     if step:
         yield tuple(step)
+
+
+def _following(samples: Iterable[DepthSample]) -> Iterator[DepthSample]:
+    previous: DepthSample | None = None
+    for sample in samples:
+        if previous is None or sample.published is None:
+            yield sample
+        else:
+            known = {name.name: getattr(sample, name.name) for name in fields(sample)}
+            yield FollowingSample(**known, previous=previous)
+        previous = sample
 
 
 def _from(samples: DepthSamples, start: int) -> Iterator[DepthSample]:

@@ -37,7 +37,7 @@ from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.evaluation.protocol_steps import Mask
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
-from mono_depth_ros.geometry.rigid import RigidTransform, invert_rigid, transform_points
+from mono_depth_ros.geometry.rigid import RigidTransform, transform_points
 from mono_depth_ros.geometry.sparse_depth import project_points, sparse_to_dense
 from mono_depth_ros.perception.dial import Mode
 
@@ -180,8 +180,8 @@ def published_stability(before: DepthSample, now: DepthSample) -> PairStability 
         return None
     if was.camera != is_now.camera or not 0 < now.stamp_ns - before.stamp_ns <= LONGEST_GAP_S * 1e9:
         return None
-    T_current_previous = invert_rigid(now.T_world_camera) @ before.T_world_camera
-    return pair_stability(was.depth_m, is_now.depth_m, is_now.camera, T_current_previous, (was.mode, is_now.mode))
+    modes = was.mode, is_now.mode
+    return pair_stability(was.depth_m, is_now.depth_m, is_now.camera, now.T_self_other(before), modes)
 
 
 def temporal_stability(pairs: Iterable[PairStability]) -> TemporalStability:
