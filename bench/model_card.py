@@ -143,14 +143,14 @@ def with_table(text: str, name: str, table: str) -> str:
     Raises:
         ConfigError: a mark is missing.
     """
-    begin, end = f"<!-- model_card.py: {name} -->\n", "\n<!-- model_card.py: end -->"
-    before, found, rest = text.partition(begin)
+    begin, end = f"<!-- model_card.py: {name} -->", "\n<!-- model_card.py: end -->"
+    before, found, rest = text.partition(begin)  # rest begins with a line's end, so that a place may be empty
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise ConfigError(
             f"table {name}: expected {begin.strip()} and {end.strip()} around its place, got neither or one"
         )
-    return before + begin + table + end + after
+    return f"{before}{begin}\n{table}{end}{after}"
 
 
 def arguments() -> argparse.Namespace:

@@ -28,8 +28,8 @@ class FollowingSample(DepthSample):
 def by_time(data_sets: Sequence[Iterable[DepthSample]], start: int = 0) -> Iterator[DepthSample]:
     """The samples of one data set in its order, or of several in the order of their stamps.
 
-    Those with what a node published are told the one before them (`FollowingSample`): within a data set, for two of them
-    can be two drives of one camera, and before any is passed over, so that it does not matter where one begins.
+    Those with what a node published are told the one before them (`FollowingSample`): within a data set, for two data
+    sets can be two drives of one camera, and before any is passed over, so that it does not matter where one begins.
 
     Args:
         data_sets: one per camera of a rig, each with ascending stamps.
@@ -67,7 +67,7 @@ def _following(samples: Iterable[DepthSample]) -> Iterator[DepthSample]:
         if previous is None or sample.published is None:
             yield sample
         else:
-            known = {name.name: getattr(sample, name.name) for name in fields(sample)}
+            known = {one.name: getattr(sample, one.name) for one in fields(sample)}
             yield FollowingSample(**known, previous=previous)
         previous = sample
 

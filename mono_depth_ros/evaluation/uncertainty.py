@@ -15,8 +15,8 @@ With e = ln(predicted / true) and s the standard deviation that the network give
 68.3 % at 1 sigma is what a normal distribution has. Errors that are Laplace with standard deviation s have 75.7 % at 1
 sigma and 94.1 % at 2, and a `sigma_factor` of 0.81: with it, s is no longer their standard deviation but the half width
 that holds 68.3 % of them. That is the `sigma_factor` of a model's contract (`inference/contract.py`), by which the run
-time has multiplied every s that comes here: one measured with a contract's factor multiplies that factor. The curve is of
-s as it comes, so that with such a factor a perfect s lies off the diagonal: below it, for one less than 1.
+time has multiplied every s that comes here: a factor measured with it multiplies it. The curve is of s as it comes, so
+that with such a factor a perfect s lies off the diagonal: below it, for a factor of less than 1.
 
 Coverage, curve and factor are of the pixels of all images together; they come from one histogram of |e| / s, whose
 bins have borders at every k that is asked for, so that only the factor is interpolated. AUSE is the mean over images:

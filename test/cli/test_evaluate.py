@@ -7,6 +7,7 @@ import json
 import pytest
 from bag_maker import HEIGHT_PX, IMAGE_TOPIC, POINTS_TOPIC, TRUTH_TOPIC, WIDTH_PX, drive_messages, write_bag
 from dial_model import write_model
+from free_size_model import write_free_model
 
 from mono_depth_ros.cli.data_url import data_url, is_url
 from mono_depth_ros.cli.main import main
@@ -260,6 +261,21 @@ def test_of_a_bag_it_scores_what_the_node_would_publish_and_says_so(run, tmp_pat
     scores = results(out)["scores"]
     assert set(scores) == {"published", "nearest", "classical"}
     assert scores["published"]["mae"] == pytest.approx(0.0, abs=0.01)
+
+
+def test_of_a_bag_with_poses_it_tells_how_still_the_depth_holds_and_of_a_sigma_whether_it_knows_its_errors(
+    run, tmp_path, capsys
+):
+    free, out = write_free_model(tmp_path / "free"), tmp_path / "scores"
+    assert run("--out", str(out), "--model", str(free), network_only=False) == 0
+    content, said = results(out), capsys.readouterr().out
+    assert content["temporal"]["all_pairs"]["pairs"] == IMAGES - 1 and "90th percentile" in said
+    # Sigma is 0.1 + blue / 255, at blue = 0, 5 ... 20.
+    assert content["uncertainty"]["published"]["mean_sigma"] == pytest.approx(0.1 + 10 / 255, rel=1e-3)
+    assert "68.3 % are within" in said
+    assert run("--out", str(out)) == 0
+    assert not {"temporal", "uncertainty"} & results(out).keys()
+    assert "90th percentile" not in capsys.readouterr().out
 
 
 def test_the_parameters_of_the_node_decide_what_is_scored(run, tmp_path, capsys):

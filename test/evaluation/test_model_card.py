@@ -33,6 +33,12 @@ def test_every_table_has_its_place_and_its_runs(repository: Path, bench: tuple[M
         assert run in card.RUNS and (repository / place).is_file()
 
 
+def test_an_empty_place_is_filled_and_the_next_one_kept(bench: tuple[ModuleType, ModuleType]) -> None:
+    begin, end = "<!-- model_card.py: {} -->\n", "<!-- model_card.py: end -->\n"
+    text = begin.format("shapes") + end + "between\n" + begin.format("targets") + "| old |\n" + end
+    assert bench[0].with_table(text, "shapes", "| new |") == text.replace(end, "| new |\n" + end, 1)
+
+
 def test_a_text_without_the_place_is_refused(bench: tuple[ModuleType, ModuleType]) -> None:
     with pytest.raises(ConfigError, match="targets"):
         bench[0].with_table("<!-- model_card.py: targets -->\nno end", "targets", "| new |")

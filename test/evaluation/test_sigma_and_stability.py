@@ -11,8 +11,9 @@ from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.evaluation.evaluate import evaluate
 from mono_depth_ros.evaluation.evaluation_report import report_html, sigma_rows, stability_rows
 from mono_depth_ros.evaluation.evaluation_result import image_score_from_dict, step_score_from_dict
-from mono_depth_ros.evaluation.protocols import PLAIN
+from mono_depth_ros.evaluation.protocols import PLAIN, Fit, Resize
 from mono_depth_ros.evaluation.results_files import results_json
+from mono_depth_ros.evaluation.sample_stream import by_time
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.contract import ModelContract
 from mono_depth_ros.inference.engine import Inferred
@@ -134,12 +135,38 @@ def test_averaging_two_answers_leaves_no_sigma():
     assert evaluate([sample()], Doubtful(), flipped).calibrations() == {}
 
 
+def test_outside_the_window_of_a_cropped_image_sigma_is_unknown():
+    class Small(Doubtful):
+        contract = dataclasses.replace(CONTRACT, height_px=16, width_px=32, size_step_px=16)
+
+    cropped = dataclasses.replace(PLAIN, fit=Fit.CROP_BOTTOM)
+    found = evaluate([sample()], Small(), cropped).calibrations()["prediction"]
+    # A column at the border of the window may have an unknown neighbour in its bilinear mean.
+    assert found.coverage_2_sigma == 1.0
+    assert 0 <= 16 * 32 - found.pixels <= 16 and found.unknown == 32 * 64 - found.pixels
+
+
+def test_sigma_is_interpolated_as_it_is_also_where_the_protocol_interpolates_inverse_depth():
+    # On a finer grid there are means of 10 % and 30 %; an inverse one would be less.
+    finer = CAMERA.resized(256, 128)
+    fine = dataclasses.replace(sample(), truth_depth_m=np.full((128, 256), 10.0, np.float32), truth_camera=finer)
+    protocols = (dataclasses.replace(PLAIN, resize=resize) for resize in Resize)
+    means = [evaluate([fine], Doubtful(), protocol).calibrations()["prediction"].mean_sigma for protocol in protocols]
+    assert means == pytest.approx([0.2, 0.2], abs=1e-6)
+
+
+def test_a_sigma_that_is_nowhere_known_is_none():
+    evaluation = evaluate([sample(published=published(12.0, sigma_m=np.nan))], None, PLAIN)
+    assert evaluation.images[0].uncertainty["published"].unknown == 32 * 64
+    assert evaluation.calibrations() == {}
+
+
 def test_published_depth_that_follows_the_motion_is_still_and_a_change_of_mode_is_told_apart():
     depths = [(10.0, 0.0, Mode.PREDICTION), (9.0, 1.0, Mode.PREDICTION), (8.0 * 1.1, 2.0, Mode.COMPLETION)]
     samples = [
         sample(number, published(depth, mode), moved_m=moved) for number, (depth, moved, mode) in enumerate(depths)
     ]
-    evaluation = evaluate(samples, None, PLAIN)
+    evaluation = evaluate(by_time([samples]), None, PLAIN)
     found = evaluation.stability()
     assert found is not None and found.mode_changes is not None
     assert found.all_pairs.pairs == 2 and found.mode_changes.pairs == 1
@@ -157,15 +184,46 @@ def test_images_that_cannot_be_compared_are_not():
     other = dataclasses.replace(
         second, published=dataclasses.replace(published(10.0), camera=dataclasses.replace(CAMERA, fx_px=41.0))
     )
-    rear = dataclasses.replace(second, camera_name="rear")
-    for follower in (later, lost, other, rear, sample(1)):
-        assert evaluate([first, follower], Doubtful(), PLAIN).stability() is None
-    assert evaluate([first, second], None, PLAIN).stability() is not None
+    for follower in (later, lost, other, sample(1)):
+        assert evaluate(by_time([[first, follower]]), Doubtful(), PLAIN).stability() is None
+    assert evaluate(by_time([[first, second]]), None, PLAIN).stability() is not None
+
+
+def test_an_image_without_depth_in_between_leaves_nothing_to_compare():
+    first, last = sample(0, published(10.0)), sample(2, published(10.0))
+    refused = dataclasses.replace(sample(1), truth_depth_m=None, truth_camera=None)
+    assert evaluate(by_time([[first, refused, last]]), None, PLAIN).stability() is None
+    withheld = sample(1, published(np.nan))
+    evaluation = evaluate(by_time([[first, withheld, last]]), None, PLAIN)
+    assert evaluation.stability() is None
+    # Nothing of the last image is seen in the one before it, which JSON can hold and give back.
+    content = json.loads(json.dumps(evaluation.images[-1].to_dict(), allow_nan=False))
+    read = image_score_from_dict(content).stability
+    assert content["stability"]["median"] is None and read is not None and np.isnan([read.median, read.p90]).all()
+
+
+def test_images_of_two_cameras_or_of_two_drives_of_one_camera_are_not_compared():
+    for other_name in ("rear", "front"):
+        near = [sample(number, published(10.0)) for number in range(3)]
+        far = [
+            dataclasses.replace(one, camera_name=other_name, stamp_ns=one.stamp_ns + 1000, published=published(20.0))
+            for one in near
+        ]
+        found = evaluate(by_time([near, far]), None, PLAIN).stability()
+        assert found is not None and (found.all_pairs.pairs, found.all_pairs.p90) == (4, 0.0)
+
+
+def test_an_evaluation_that_was_interrupted_has_the_stability_of_one_that_was_not():
+    samples = [sample(number, published(10.0 + number)) for number in range(4)]
+    whole = evaluate(by_time([iter(samples)]), None, PLAIN)
+    resumed = evaluate(by_time([iter(samples)], 2), None, PLAIN, done=whole.steps[:2])
+    found = resumed.stability()
+    assert resumed == whole and found is not None and found.all_pairs.pairs == 3
 
 
 def test_scores_are_read_back_and_those_of_earlier_versions_too():
     samples = [sample(0, published(12.0, sigma_m=1.0)), sample(1, published(12.0, sigma_m=1.0))]
-    (first,), (second,) = (step.images for step in evaluate(samples, None, PLAIN).steps)
+    (first,), (second,) = (step.images for step in evaluate(by_time([samples]), None, PLAIN).steps)
     for score in (first, second):
         assert image_score_from_dict(json.loads(json.dumps(score.to_dict(), allow_nan=False))) == score
     assert first.stability is None and second.stability is not None
