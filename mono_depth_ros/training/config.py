@@ -31,7 +31,8 @@ class Optimiser:
     Attributes:
         rate, final_rate: highest and last learning rate.
         pose_rate: highest rate of the pose network relative to `rate`.
-        encoder_rate: the same of an EfficientNet encoder, which starts from what it knows.
+        encoder_rate: the same of an EfficientNet encoder, which starts from what it knows; 0 leaves it as it is, and a
+            step takes half the time.
         warm_up_steps: linear rise from 0.
         weight_decay: of AdamW.
         clip_norm: largest gradient norm.

@@ -189,6 +189,8 @@ def new_models(config: TrainConfig) -> tuple[TrainedModel, TrainedModel]:
     if not config.learn_dense:
         for name, parameter in model.depth.named_parameters():
             parameter.requires_grad_(name.startswith(_OF_POINTS))
+    if isinstance(model.depth, LiteSan) and config.optimiser.encoder_rate == 0.0:
+        model.depth.encoder.requires_grad_(False)  # no pass backwards through it either
     return model, copy.deepcopy(model).eval()
 
 
@@ -225,7 +227,7 @@ def parameter_groups(model: TrainedModel, config: TrainConfig) -> list[dict[str,
     encoder = list(model.depth.encoder.parameters()) if isinstance(model.depth, LiteSan) else []
     others = [value for value in model.depth.parameters() if all(value is not known for known in encoder)]
     groups: list[dict[str, list[Tensor] | float]] = [{"params": others, "share": 1.0}]
-    if encoder:
+    if encoder and config.optimiser.encoder_rate > 0.0:
         groups.append({"params": encoder, "share": config.optimiser.encoder_rate})
     if model.pose is not None:
         groups.append({"params": list(model.pose.parameters()), "share": config.optimiser.pose_rate})

@@ -122,6 +122,15 @@ def test_every_weight_has_one_rate_and_the_encoder_its_own():
     assert len(list(model.depth.encoder.parameters())) == len(groups[1]["params"])
 
 
+def test_an_encoder_whose_rate_is_nothing_stays_as_it_is():
+    frozen = replace(CONFIG, optimiser=replace(CONFIG.optimiser, encoder_rate=0.0))
+    model, _ = new_models(frozen)
+    (group,) = parameter_groups(model, frozen)
+    assert not any(value.requires_grad for value in model.depth.encoder.parameters())
+    learning = [id(value) for value in model.parameters() if value.requires_grad]
+    assert sorted(map(id, group["params"])) == sorted(learning)
+
+
 def test_a_model_of_any_size_is_exported_compared_and_trained_on(network, tmp_path):
     state = NetworkState(network.config.to_dict(), cpu_weights(network))
     report = export_model(Checkpoint(METADATA, state, None, {}), tmp_path / "model", weights="fp16")
