@@ -44,14 +44,25 @@ def test_a_text_without_the_place_is_refused(bench: tuple[ModuleType, ModuleType
         bench[0].with_table("<!-- model_card.py: targets -->\nno end", "targets", "| new |")
 
 
-def test_a_target_is_met_by_both_numbers_or_says_which(bench: tuple[ModuleType, ModuleType]) -> None:
-    target = bench[1]._target
-    assert target("a", "7", SCORES, "completion", 0.1, 4.0) == [
-        "a", "7", "0.1 / 4", "0.100 / 4.00", "yes", "0.300 / 5.00", "0.400 / 6.00",
-    ]  # fmt: skip
-    assert target("a", "7", SCORES, "completion", 0.1, 3.9)[4] == "AbsRel only"
-    assert target("a", "7", SCORES, "completion", 0.09, 4.0)[4] == "RMSE only"
-    assert target("a", "7", SCORES, "completion", 0.09)[4] == "no"
+def test_a_target_is_met_by_both_numbers_or_not(bench: tuple[ModuleType, ModuleType]) -> None:
+    judged = bench[1]._judged
+    assert judged((0.1, 4.0), (0.2, 5.0), (0.1, 4.0)) == "goal"
+    assert judged((0.1, 4.1), (0.2, 5.0), (0.1, 4.0)) == "at least"
+    assert judged((0.1, 5.1), (0.2, 5.0), (0.1, 4.0)) == "no"
+    assert judged((0.1, 9.0), (0.2,), (0.1,)) == "goal"  # RMSE was not asked for
+
+
+def test_the_targets_are_told_beside_what_is_reached(bench: tuple[ModuleType, ModuleType]) -> None:
+    predicted = {key: {"abs_rel": 0.2, "rmse": 6.0} for key in ("prediction", "prediction_median_scaled")}
+    found = {"images": 7, "scores": SCORES | predicted}
+    runs = bench[1].TABLES["targets"].runs
+    table = bench[1].targets(dict.fromkeys(runs, found)).splitlines()
+    assert "| KITTI, prediction | 7 | 0.26 | 0.2 | 0.200 / 6.00 | goal | - | - |" in table
+    assert (
+        "| KITTI, 4 beams | 7 | 0.105 / 4.5 | 0.08 / 4 | 0.100 / 4.00 | at least | 0.300 / 5.00 | 0.400 / 6.00 |"
+        in table
+    )
+    assert "| 640x480 against 640x192, prediction | 7 | x1.3 | x1.1 | x1.00 | goal | - | - |" in table
 
 
 def test_the_best_is_bold_by_each_metric_where_all_are_there(bench: tuple[ModuleType, ModuleType]) -> None:
