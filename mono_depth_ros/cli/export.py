@@ -40,6 +40,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="fp32",
         help="fp16 halves the file by rounding the weights; the arithmetic stays float32 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--sigma-factor",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="what the told sigma is multiplied by so that 68 %% of the errors are within it, as `mono-depth evaluate` "
+        "says of this model without it (default: %(default)s)",
+    )
     parser.add_argument("--pose", type=Path, metavar="DIR", help="folder of the pose model (default: OUT/pose)")
     parser.set_defaults(run=run)
 
@@ -55,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--height and --width: expected both or neither")
     size_px = None if args.height is None else (args.height, args.width)
     checkpoint = load_checkpoint(args.checkpoint)
-    report = export_model(checkpoint, args.out, size_px, args.weights)
+    report = export_model(checkpoint, args.out, size_px, args.weights, args.sigma_factor)
     contract = report.contract
     print(f"{'torch against ONNX Runtime':<32} {'largest error':>14} {'relative':>9} {'depth':>18}")
     for case in report.parity:

@@ -7,7 +7,7 @@ with and without points, and compared with torch. A model that differs is not wr
 
 import io
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def export_model(
     out_dir: str | Path,
     size_px: tuple[int, int] | None = None,
     weights: str = "fp32",
+    sigma_factor: float = 1.0,
 ) -> ExportReport:
     """Write model.onnx and model.json, compared with torch; nothing is left in `out_dir` on failure.
 
@@ -56,15 +57,18 @@ def export_model(
             another width the training focal length is scaled with it.
         weights: "fp32", or "fp16": weights are rounded to half precision, stored so, and computed with in float32. The
             comparison is then with the rounded network.
+        sigma_factor: what the run time multiplies the told sigma by, as `mono-depth evaluate` measures it.
 
     Raises:
-        ConfigError: a size or type of weights that cannot be.
+        ConfigError: a size or type of weights that cannot be, or a factor for a network that tells no sigma.
         ModelContractError: the checkpoint has no depth network, or the graph does not agree with torch.
     """
     height, width = size_px or (checkpoint.metadata.height_px, checkpoint.metadata.width_px)
     if weights not in WEIGHT_TYPES:
         raise ConfigError(f"weights: expected one of {WEIGHT_TYPES}, got {weights!r}")
     network = checkpoint.depth_network()
+    if sigma_factor != 1.0 and not isinstance(network, LiteSan):
+        raise ConfigError(f"sigma_factor: expected 1 for a {type(network).__name__}, which tells no sigma")
     step = network.config.size_step_px
     if height < step or width < step or height % step or width % step:
         raise ConfigError(f"size: expected multiples of {step}, got height {height}, width {width}")
@@ -75,6 +79,7 @@ def export_model(
         content = store_weights_as_half(content)
 
     contract = contract_of(checkpoint.metadata, network, (height, width), weights, sha256_hex(content))
+    contract = replace(contract, sigma_factor=sigma_factor)
     with whole_folder(Path(out_dir)) as trial_dir:
         (trial_dir / MODEL_FILE).write_bytes(content)
         save_contract(contract, trial_dir)
@@ -82,8 +87,12 @@ def export_model(
         failed = [case for case in parity if not case.passed]
         if failed:
             raise ModelContractError(
-                f"export of {contract.name}: ONNX Runtime differs from torch by more than 1 mm + 1e-4 * depth: "
-                + "; ".join(f"{case.name}: {case.error_m:.4g} m, {case.relative_error:.2g} relative" for case in failed)
+                f"export of {contract.name}: ONNX Runtime differs from torch by more than 1 mm + 1e-4 * depth, or "
+                "1e-3 of sigma or sky: "
+                + "; ".join(
+                    f"{case.name}: {case.error_m:.4g} m, {case.relative_error:.2g} relative, {case.beside:.2g} beside"
+                    for case in failed
+                )
             )
     return ExportReport(contract, len(content), parity)
 

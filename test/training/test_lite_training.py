@@ -149,6 +149,16 @@ def test_a_model_of_any_size_is_exported_compared_and_trained_on(network, tmp_pa
     torch.testing.assert_close(started.depth.heads[0].weight, network.heads[0].weight, rtol=1e-3, atol=1e-4)
 
 
+def test_sigma_is_told_times_the_factor_of_the_export(network, tmp_path):
+    state = NetworkState(network.config.to_dict(), cpu_weights(network))
+    image = np.full((1, 64, 96, 3), 90, np.uint8), np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
+    told = {}
+    for factor in (1.0, 1.25):
+        export_model(Checkpoint(METADATA, state, None, {}), tmp_path / str(factor), sigma_factor=factor)
+        told[factor] = OnnxEngine(tmp_path / str(factor)).infer_all(*image).sigma_log
+    np.testing.assert_allclose(told[1.25], 1.25 * told[1.0], rtol=1e-6)
+
+
 def test_the_exported_graph_tells_what_torch_says_at_other_sizes(network, tmp_path):
     state = NetworkState(network.config.to_dict(), cpu_weights(network))
     export_model(Checkpoint(METADATA, state, None, {}), tmp_path / "model")
