@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mono_depth_ros.cli import (
+    audit,
     contract,
     demo,
     doctor,
@@ -26,6 +27,7 @@ where to start:
   mono-depth replay BAG --out OUT_BAG       depth and clouds for a recorded drive, without ROS
   mono-depth evaluate --data BAG ...        how good the depth is that the node would publish
   mono-depth train RECIPE.yaml              train a network; then `mono-depth export`
+  mono-depth audit --model M --data BAG ... which images of a drive teach infinite depth
   mono-depth doctor                         why there is no depth: looks at the running ROS graph
 """
 
@@ -39,7 +41,19 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands = (demo, simulate, replay, evaluate, dropout_curve, train, export, import_checkpoint, contract, doctor)
+    commands = (
+        demo,
+        simulate,
+        replay,
+        evaluate,
+        dropout_curve,
+        train,
+        audit,
+        export,
+        import_checkpoint,
+        contract,
+        doctor,
+    )
     for command in commands:
         command.add_parser(subparsers)
     return parser

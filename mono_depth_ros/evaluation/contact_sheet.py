@@ -42,8 +42,8 @@ def draw_contact_sheet(depths: ImageDepths, protocol: Protocol) -> bytes:
     methods = methods or [method for method in (NEAREST, CLASSICAL) if method in depths.depths_m]
     points = f", {len(depths.sparse)} points" if len(depths.sparse) else ", no points"
     panels = [
-        _titled(f"image{points}", _image_with_points(depths, size, limits)),
-        _titled(f"truth, {depths.score.pixels[SCORED]} pixels scored", _depth_panel(depths.truth_m, size, limits)),
+        titled(f"image{points}", _image_with_points(depths, size, limits)),
+        titled(f"truth, {depths.score.pixels[SCORED]} pixels scored", coloured_depth(depths.truth_m, size, limits)),
     ]
     if len(methods) == 1:
         panels += [_depth_of(depths, methods[0], size, limits), _error_of(depths, methods[0], size)]
@@ -59,7 +59,7 @@ def draw_contact_sheet(depths: ImageDepths, protocol: Protocol) -> bytes:
 
 
 def _depth_of(depths: ImageDepths, method: str, size: tuple[int, int], limits: tuple[float, float]) -> Picture:
-    return _titled(_TITLES[method], _depth_panel(depths.depths_m[method], size, limits))
+    return titled(_TITLES[method], coloured_depth(depths.depths_m[method], size, limits))
 
 
 def _error_of(depths: ImageDepths, method: str, size: tuple[int, int]) -> Picture:
@@ -68,7 +68,7 @@ def _error_of(depths: ImageDepths, method: str, size: tuple[int, int]) -> Pictur
     share = np.clip(error / MOST_ERROR, 0.0, 1.0).astype(np.float32)
     abs_rel = depths.score.metrics[SCORED][method].abs_rel
     panel = _coloured(share, depths.scored, size, cv2.COLORMAP_INFERNO)
-    return _titled(f"error of {_TITLES[method]}, AbsRel {abs_rel:.3f}", panel)
+    return titled(f"error of {_TITLES[method]}, AbsRel {abs_rel:.3f}", panel)
 
 
 def _image_with_points(depths: ImageDepths, size: tuple[int, int], limits: tuple[float, float]) -> Picture:
@@ -82,7 +82,8 @@ def _image_with_points(depths: ImageDepths, size: tuple[int, int], limits: tuple
     return np.asarray(panel, np.uint8)
 
 
-def _depth_panel(depth_m: DepthMap, size: tuple[int, int], limits: tuple[float, float]) -> Picture:
+def coloured_depth(depth_m: DepthMap, size: tuple[int, int], limits: tuple[float, float]) -> Picture:
+    """BGR picture of `size` (width, height): logarithmic between the limits in metres, grey where depth is unknown."""
     with np.errstate(invalid="ignore"):
         known = np.isfinite(depth_m) & (depth_m > 0)
     return _coloured(_log_share(depth_m, limits), known, size, cv2.COLORMAP_TURBO)
@@ -117,7 +118,8 @@ def _colours(share: DepthMap, colours: int) -> Picture:
     return np.asarray(cv2.applyColorMap(np.round(share * 255.0).astype(np.uint8), colours), np.uint8)
 
 
-def _titled(text: str, panel: Picture) -> Picture:
+def titled(text: str, panel: Picture) -> Picture:
+    """A panel with a line of text above it and a white border to its right."""
     head = np.full((_HEAD_PX, panel.shape[1], 3), 255, np.uint8)
     cv2.putText(head, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     framed = np.vstack([head, panel])

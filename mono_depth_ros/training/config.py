@@ -214,6 +214,7 @@ class TrainConfig:
         name: of the model.
         seed: of weights, order of images and augmentation.
         data: bags or data set URLs with drives to learn from; empty renders images with dense truth (`rendered`).
+        exclude: file with frames of `data` that are not learned from, as `mono-depth audit` writes it; empty for none.
         validation: the same to validate on; empty takes the end of each drive, or rendered images.
         init: checkpoint, or folder of an exported model, to start from (its network and focal length replace those of
             the recipe); empty for none.
@@ -251,6 +252,7 @@ class TrainConfig:
     name: str = "unnamed"
     seed: int = 0
     data: tuple[str, ...] = ()
+    exclude: str = ""
     validation: tuple[str, ...] = ()
     init: str = ""
     modes: str = "joint"
@@ -322,6 +324,10 @@ class TrainConfig:
                 f"got {self.batch_size}"
             )
         problems += self._drive_problems() if self.on_drives else []
+        if self.exclude and not self.on_drives:
+            problems.append(
+                "exclude: expected a recipe with data, whose frames it names, got one that renders its images"
+            )
         if problems:
             raise ConfigError("; ".join(problems))
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth_ros.datasets.excluded_frames import Frame
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.geometry.rigid import invert_rigid
 from mono_depth_ros.training.config import DriveConfig
@@ -45,6 +46,7 @@ class DriveFacts:
             neither pose nor speed tells.
         clips: kept for training.
         dropped_standing, dropped_gap: clips left out because the camera stood, or time has a hole.
+        dropped_excluded: clips left out because their target is not to be learned from; None where nobody has asked.
         held_out: frames kept for validation.
         left_out: what of the data set could not be used, a line per reason.
     """
@@ -66,6 +68,7 @@ class DriveFacts:
     dropped_gap: int
     held_out: int
     left_out: tuple[str, ...] = ()
+    dropped_excluded: int | None = None
 
     def lines(self) -> list[str]:
         """The facts as lines of text."""
@@ -73,6 +76,7 @@ class DriveFacts:
         speed = "no speed"
         if self.speed_mps is not None:
             speed = "speed {:.1f} / {:.1f} / {:.1f} m/s (min / median / max)".format(*self.speed_mps)
+        excluded = "" if self.dropped_excluded is None else f", {self.dropped_excluded} as excluded"
         standing = "unknown (no pose, no speed)" if self.standing is None else f"{100 * self.standing:.0f} %"
         return [
             self.url,
@@ -81,7 +85,7 @@ class DriveFacts:
             f"  {speed}; poses: {'yes' if self.has_poses else 'no'}; points in view: "
             f"{self.points or 'none'}; truth: {'yes (validation)' if self.has_truth else 'no'}",
             f"  standing frames: {standing}; clips: {self.clips} kept, {self.dropped_standing} dropped as standing, "
-            f"{self.dropped_gap} for gaps in time; {self.held_out} frames held out",
+            f"{self.dropped_gap} for gaps in time{excluded}; {self.held_out} frames held out",
             *(f"  left out: {line}" for line in self.left_out),
         ]
 
@@ -119,25 +123,32 @@ class DriveClips:
         facts: of each drive.
     """
 
-    def __init__(self, drives: Sequence[DriveCache], config: DriveConfig, hold_out: bool) -> None:
+    def __init__(
+        self,
+        drives: Sequence[DriveCache],
+        config: DriveConfig,
+        hold_out: bool,
+        excluded: Sequence[frozenset[Frame] | None] = (),
+    ) -> None:
         """Sort the frames.
 
         Args:
             drives: at least one.
             config: stride, least motion and so on.
             hold_out: whether the end of each drive is held out; else all frames are, and make clips too (validation).
+            excluded: frames of each drive that are no targets; None for a drive that nobody has looked at.
         """
         self.drives = tuple(drives)
         self.clips: list[Clip] = []
         self.held_out: list[tuple[int, int]] = []
         self.facts: list[DriveFacts] = []
         for number in range(len(drives)):
-            self._sort(number, config, hold_out)
+            self._sort(number, config, hold_out, excluded[number] if excluded else None)
 
-    def _sort(self, number: int, config: DriveConfig, hold_out: bool) -> None:
+    def _sort(self, number: int, config: DriveConfig, hold_out: bool, excluded: frozenset[Frame] | None) -> None:
         drive = self.drives[number]
         stride = config.stride
-        clips, standing_clips, gaps, kept_out = 0, 0, 0, 0
+        clips, standing_clips, gaps, kept_out, excluded_clips = 0, 0, 0, 0, 0
         standing: list[bool] = []
         periods: list[float] = []
         for track in range(len(drive.meta.tracks)):
@@ -157,6 +168,8 @@ class DriveClips:
                     gaps += 1
                 elif any(moved_m(drive, frames[i], context) < config.min_motion_m for context in contexts):
                     standing_clips += 1
+                elif excluded and (drive.meta.tracks[track], int(drive.stamps_ns[frames[i]])) in excluded:
+                    excluded_clips += 1
                 else:
                     clips += 1
                     self.clips.append(Clip(number, frames[i], contexts))
@@ -181,6 +194,7 @@ class DriveClips:
                 dropped_gap=gaps,
                 held_out=kept_out,
                 left_out=drive.meta.left_out,
+                dropped_excluded=None if excluded is None else excluded_clips,
             )
         )
 

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mono_depth_ros.datasets.excluded_frames import Frame, read_excluded_frames
 from mono_depth_ros.datasets.rendered.rendered_cache import SyntheticConfig, SyntheticDataset, cache_folder
-from mono_depth_ros.errors import ConfigError
+from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.networks.depth_network import DepthNetwork
 from mono_depth_ros.networks.packnet_san import PackNetSanConfig
 from mono_depth_ros.training.batches import Batch, BatchRecipe, ImageSource, batch_at, with_kept_points
 from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at
 from mono_depth_ros.training.config import TrainConfig
-from mono_depth_ros.training.drive_cache import DriveCache, prepare_drive
+from mono_depth_ros.training.drive_cache import DriveCache, dataset_url, prepare_drive
 from mono_depth_ros.training.drive_clips import DriveClips
 from mono_depth_ros.training.validation import DriveScores, Scores, validate, validate_drive
 
@@ -80,6 +81,24 @@ def cached_drives(
     return [prepare_drive(url, drive.width_px, drive.height_px, drive.limit, data_root, report) for url in sources]
 
 
+def excluded_frames(config: TrainConfig) -> list[frozenset[Frame] | None]:
+    """The frames of each data set that are not learned from; None for a data set that the file does not name.
+
+    Raises:
+        DataError: the file is broken, or names none of the data sets.
+    """
+    if not config.exclude:
+        return [None] * len(config.data)
+    known = read_excluded_frames(Path(config.exclude).expanduser())
+    found = [known.of(dataset_url(source)) for source in config.data]
+    if all(frames is None for frames in found):
+        raise DataError(
+            f"exclude: expected a file that names frames of {', '.join(config.data)}, got {config.exclude}, which "
+            f"names {', '.join(known.of_data_sets) or 'no data set'}"
+        )
+    return found
+
+
 def drive_clips(
     config: TrainConfig, data_root: Path, report: Callable[[int, int], None]
 ) -> tuple[DriveClips, DriveClips | None]:
@@ -89,7 +108,8 @@ def drive_clips(
         DataError: the drives lack what the recipe needs; also what the data sets raise.
     """
     hold_out = not config.validation
-    clips = DriveClips(cached_drives(config.data, config, data_root, report), config.drive, hold_out)
+    excluded = excluded_frames(config)
+    clips = DriveClips(cached_drives(config.data, config, data_root, report), config.drive, hold_out, excluded)
     video, supervision = config.video, config.drive.supervision
     clips.require(
         distances=video.velocity.used and config.pose.source != "odometry",

@@ -15,6 +15,7 @@ pytest.importorskip("lightning.fabric", reason="training needs lightning")
 from corridor_drive import CAMERA, STEP_M, corridor_samples
 from train_corridor import CONFIG, corridor_clips
 
+from mono_depth_ros.datasets.excluded_frames import write_excluded_frames
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
 from mono_depth_ros.objectives.view_synthesis import synthesize
@@ -23,6 +24,7 @@ from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at, keep
 from mono_depth_ros.training.config import DriveConfig, PoseConfig
 from mono_depth_ros.training.drive_cache import DriveCache, cache_folder, network_truth, prepare_drive, write_cache
 from mono_depth_ros.training.drive_clips import DriveClips
+from mono_depth_ros.training.sources import excluded_frames
 
 pytestmark = pytest.mark.torch
 SIZE = (CAMERA.width_px, CAMERA.height_px)
@@ -222,3 +224,24 @@ def test_the_pose_input_loses_blocks_of_pixels() -> None:
     assert max(kept) - min(kept) > 0.3
     blocks = next(mask for mask in masks if mask is not None).reshape(8, 4, 16, 4)
     assert (blocks == blocks[:, :1, :, :1]).all()
+
+
+def test_excluded_frames_are_no_targets_and_still_contexts(tmp_path: Path) -> None:
+    write_cache(corridor_samples(12), "bag:/x", SIZE, 0, tmp_path / "cache", quiet)
+    drive = DriveCache(tmp_path / "cache")
+    every = DriveClips([drive], DriveConfig(held_out=0.0), hold_out=True)
+    stamps = frozenset(("camera", int(drive.stamps_ns[frame])) for frame in (3, 4))
+    some = DriveClips([drive], DriveConfig(held_out=0.0), True, [stamps])
+    assert [clip for clip in every.clips if clip.target not in (3, 4)] == some.clips
+    assert any(3 in clip.contexts for clip in some.clips)
+    assert some.facts[0].dropped_excluded == 2 and "2 as excluded" in "\n".join(some.facts[0].lines())
+    assert every.facts[0].dropped_excluded is None and "excluded" not in "\n".join(every.facts[0].lines())
+
+
+def test_a_file_that_names_other_drives_is_refused_and_one_that_names_none_of_its_frames_is_not(tmp_path: Path) -> None:
+    path = write_excluded_frames(tmp_path / "e.json", {f"bag:{tmp_path}/drive": frozenset()}, "a test")
+    config = replace(CONFIG, data=(f"{tmp_path}/drive",), exclude=str(path))
+    assert excluded_frames(config) == [frozenset()]
+    assert excluded_frames(replace(config, exclude="")) == [None]
+    with pytest.raises(DataError, match="exclude: expected a file that names frames of"):
+        excluded_frames(replace(config, data=(f"{tmp_path}/other",)))
