@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mono_depth_ros.evaluation.evaluate import ImageDepths
-from mono_depth_ros.evaluation.method_depths import CLASSICAL, COMPLETION, NEAREST, PREDICTION
+from mono_depth_ros.evaluation.method_depths import CLASSICAL, COMPLETION, NEAREST, PREDICTION, PUBLISHED
 from mono_depth_ros.evaluation.protocol_steps import Mask
 from mono_depth_ros.evaluation.protocols import Protocol
 from mono_depth_ros.evaluation.score_slices import SCORED
@@ -22,7 +22,13 @@ MOST_ERROR = 0.5
 _PANEL_PX, _MOST_HEIGHT_PX = 620, 420
 _BAR_PX, _HEAD_PX = 46, 26
 _UNKNOWN_BGR = (48, 48, 48)
-_TITLES = {PREDICTION: "prediction", COMPLETION: "completion", NEAREST: "nearest point", CLASSICAL: "classical"}
+_TITLES = {
+    PUBLISHED: "published by the node",
+    PREDICTION: "prediction",
+    COMPLETION: "completion",
+    NEAREST: "nearest point",
+    CLASSICAL: "classical",
+}
 # A map with fewer known pixels than this is drawn with larger dots.
 _DENSE_SHARE = 0.4
 
@@ -38,7 +44,7 @@ def draw_contact_sheet(depths: ImageDepths, protocol: Protocol) -> bytes:
     limits = shown_depths_m(protocol)
     height, width = depths.truth_m.shape
     size = (_PANEL_PX, max(1, min(_MOST_HEIGHT_PX, round(_PANEL_PX * height / width))))
-    methods = [method for method in (PREDICTION, COMPLETION) if method in depths.depths_m]
+    methods = [method for method in (PUBLISHED, PREDICTION, COMPLETION) if method in depths.depths_m]
     methods = methods or [method for method in (NEAREST, CLASSICAL) if method in depths.depths_m]
     points = f", {len(depths.sparse)} points" if len(depths.sparse) else ", no points"
     panels = [

@@ -69,7 +69,11 @@ class ImageUncertainty:
 
 
 def image_uncertainty_from_dict(content: Mapping[str, Any]) -> ImageUncertainty:
-    """The opposite of `dataclasses.asdict`."""
+    """The opposite of `dataclasses.asdict`. Raises DataError for curves of another version's length."""
+    lengths = {"ratio_counts": len(_EDGES) + 1, "sparsification": len(REMOVED), "oracle": len(REMOVED)}
+    for name, length in lengths.items():
+        if len(content[name]) != length:
+            raise DataError(f"{name}: expected {length} numbers, got {len(content[name])}; score the images again")
     return ImageUncertainty(
         pixels=int(content["pixels"]),
         unknown=int(content["unknown"]),
@@ -207,7 +211,9 @@ def draw_calibration(found: Calibration) -> bytes:
     figure = Figure(figsize=(14, 4.2), layout="constrained", dpi=90)
     curve_axis, sparsification_axis = figure.subplots(1, 2)
     covered = f"1 sigma holds {found.coverage_1_sigma:.1%}, 2 sigma {found.coverage_2_sigma:.1%}"
-    curve_axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, label="calibrated")
+    curve_axis.plot(
+        [0, 1], [0, 1], color="#999999", linewidth=0.8, label="standard deviation of a Laplace distribution"
+    )
     curve_axis.plot(found.expected, found.observed, color="#1b7837", linewidth=2.0, marker=".", label=covered)
     curve_axis.set_xlabel("expected share of pixels, of a Laplace distribution")
     curve_axis.set_ylabel("observed share of pixels")

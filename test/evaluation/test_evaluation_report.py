@@ -84,6 +84,18 @@ def test_a_single_method_has_four_panels(scored):
     assert picture.shape == (2 * 336 + 46, 1240, 3)
 
 
+def test_what_the_node_published_is_drawn_before_the_baselines(scored):
+    depths = scored[1][0]
+    of_nearest = {part: {**found, "published": found["nearest"]} for part, found in depths.score.metrics.items()}
+    shown = dataclasses.replace(
+        depths,
+        depths_m={**depths.depths_m, "published": np.full((32, 64), 40.0, np.float32)},
+        score=dataclasses.replace(depths.score, metrics=of_nearest),
+    )
+    alone = dataclasses.replace(shown, depths_m={"published": shown.depths_m["published"]})
+    assert draw_contact_sheet(shown, PLAIN) == draw_contact_sheet(alone, PLAIN)
+
+
 def test_names_with_commas_and_quotes_survive_the_csv():
     text = results_csv(evaluate([sample('a,"b"', 10.0)], None)).decode()
     assert '"a,""b"""' in text

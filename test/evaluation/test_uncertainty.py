@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from mono_depth_ros.errors import DataError
-from mono_depth_ros.evaluation.uncertainty import EXPECTED, REMOVED, calibration, draw_calibration, image_uncertainty
+from mono_depth_ros.evaluation.uncertainty import (
+    EXPECTED,
+    REMOVED,
+    calibration,
+    draw_calibration,
+    image_uncertainty,
+    image_uncertainty_from_dict,
+)
 
 
 def row(*values):
@@ -235,3 +242,10 @@ def test_the_plot_has_both_panels_and_its_curve_falls_below_the_diagonal_if_sigm
     near_the_floor = [np.abs(picture[250:330, 250:600] - (0x37, 0x78, 0x1B)).max(axis=2) < 40 for picture in pictures]
     assert not near_the_floor[0].any() and near_the_floor[1].sum() > 500
     assert all((picture[:, 630:] < 200).mean() > 0.01 for picture in pictures)
+
+
+def test_curves_of_another_length_are_refused():
+    content = dataclasses.asdict(image_uncertainty(row(4.0), row(2.0), np.array([[0.5]]), row(1) > 0))
+    assert image_uncertainty_from_dict(content).pixels == 1
+    with pytest.raises(DataError, match="oracle: expected 20 numbers, got 19"):
+        image_uncertainty_from_dict({**content, "oracle": content["oracle"][:-1]})
