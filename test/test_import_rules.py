@@ -60,7 +60,6 @@ FILES: dict[str, set[str]] = {
 ROS = {
     "rclpy", "rcl_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs",
     "rosgraph_msgs", "sensor_msgs", "std_msgs", "tf2_msgs", "tf2_ros", "cv_bridge", "sensor_msgs_py",
-    "diagnostic_updater",
 }  # fmt: skip
 # Layer -> third-party packages that it may import at the head of a file.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -81,7 +80,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "objectives": {"torch"},
     "evaluation": {"numpy", "cv2"},
     "training": {"numpy", "cv2", "torch", "lightning", "yaml"},
-    "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py", "diagnostic_updater"}),
+    "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py"}),
     "cli": {"numpy", "rich"},
     "estimator": {"numpy"},
     "__init__": set(),
@@ -94,7 +93,7 @@ AT_POINT_OF_USE: dict[str, set[str]] = {
     "datasets": {"rosbags", "mcap", "yaml", "PIL", "h5py"},
     "evaluation": {"matplotlib", "scipy", "rich"},
     "training": {"onnx", "onnxruntime", "rich"},
-    "ros": {"tf2_ros", "cv_bridge", "sensor_msgs_py", "diagnostic_updater"},
+    "ros": {"tf2_ros", "cv_bridge", "sensor_msgs_py"},
     "cli": {"numpy", "cv2", "rich", "rosbags", "rclpy", "torch", "yaml", "matplotlib"},
 }
 

@@ -85,7 +85,8 @@ class DepthCamera:
     def health(self, node: NodeHealth, counts: ImageCounts) -> NodeHealth:
         """What there is to say on /diagnostics now, beside what is known of the node."""
         stream, latest = self.stream, self.stream.latest
-        reports = (stream.images.report(), *stream.reports[1:])
+        image, share = stream.images.report(), stream.reports[0].used_share if stream.reports else 0.0
+        reports = (dataclasses.replace(image, used_share=share), *stream.reports[1:])
         extrinsics = stream.intake.extrinsics
         return dataclasses.replace(
             node,

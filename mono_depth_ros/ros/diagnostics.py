@@ -54,6 +54,9 @@ class NodeHealth:
 class Diagnostics:
     """Makes the messages, and remembers what was counted at the one before.
 
+    They are published as they are, not by way of diagnostic_updater: its tasks stay as they were last seen when a node
+    is cleaned up, and its names know nothing of the cameras of a rig.
+
     Args:
         node_name: full name of the node; the first part of every line's name, and its hardware_id.
         silence_s: an image topic is reported silent after this long.
@@ -66,14 +69,23 @@ class Diagnostics:
         self._lost: dict[str, int] = {}
         self._changes = 0
         self._counts = NO_IMAGES
+        self._known: set[str] = set()
 
     def message(self, health: NodeHealth) -> DiagnosticArray:
-        """The node, every input, the calibration and the depth; the caller stamps it."""
+        """The node, every input, the calibration and the depth; the caller stamps it.
+
+        While the node is not active, all lines but its own are stale: nobody shall take the last word for the present.
+        """
         lines = [self._node_line(health)]
-        lines += [self._input_line(report, health) for report in health.reports]
-        if health.reports:
-            lines.append(self._calibration_line(health))
-        lines.append(self._depth_line(health))
+        if health.lifecycle == "active":
+            lines += [self._input_line(report, health) for report in health.reports]
+            if health.reports:
+                lines.append(self._calibration_line(health))
+            lines.append(self._depth_line(health))
+            self._known |= {line.name for line in lines[1:]}
+        else:
+            names = [name.partition(": ")[2] for name in sorted(self._known)]
+            lines += [self._line(name, DiagnosticStatus.STALE, f"the node is {health.lifecycle}", {}) for name in names]
         self._rejected = {report.name: report.rejected for report in health.reports}
         self._lost = {name: counts.lost for name, counts in health.qos.items()}
         self._changes, self._counts = health.transform_changes, health.counts
@@ -104,11 +116,13 @@ class Diagnostics:
         return self._line("node", DiagnosticStatus.OK, health.lifecycle, values)
 
     def _input_line(self, report: SensorReport, health: NodeHealth) -> DiagnosticStatus:
+        silent_s = self._silent_s(health)
+        age_s = None if report.age_s is None else report.age_s + (silent_s or 0.0)
         qos = health.qos.get(report.name, NO_EVENTS)
         values: dict[str, object] = {
             "rate_hz": f"{report.rate_hz:.2f}",
             "jitter_s": f"{report.jitter_s:.4f}",
-            "age_s": "unknown" if report.age_s is None else f"{report.age_s:.3f}",
+            "age_s": "unknown" if age_s is None else f"{age_s:.3f}",
             "used": report.used,
             "used_share": f"{report.used_share:.2f}",
             "reason": report.reason,
@@ -120,10 +134,10 @@ class Diagnostics:
             "incompatible_qos": qos.incompatible,
         }
         level, message = _level_of(report), f"{report.state.value}: {report.reason}"
-        if report.name == "image" and health.lifecycle == "active":
-            silent_s = health.images_silent_s
-            if silent_s is not None and silent_s > self._silence_s:
-                level, message = DiagnosticStatus.WARN, f"stale: no image for {silent_s:.1f} s"
+        if silent_s is not None and report.name == "image":
+            level, message = DiagnosticStatus.WARN, f"stale: no image for {silent_s:.1f} s"
+        elif silent_s is not None:  # inputs are judged at images
+            level, message = DiagnosticStatus.STALE, f"{message}, as of the latest image, {silent_s:.1f} s ago"
         newly_rejected = report.rejected - self._rejected.get(report.name, 0)
         if newly_rejected > 0 and level == DiagnosticStatus.OK:
             level, message = DiagnosticStatus.WARN, f"{newly_rejected} rejected: {report.last_error}"
@@ -134,6 +148,11 @@ class Diagnostics:
             level = DiagnosticStatus.WARN
             message = f"incompatible_qos: {qos.incompatible} publishers cannot be heard; see the log"
         return self._line(report.name, level, message, values)
+
+    def _silent_s(self, health: NodeHealth) -> float | None:
+        """How long there was no image; None while there are some, and before the first."""
+        silent_s = health.images_silent_s
+        return silent_s if silent_s is not None and silent_s > self._silence_s else None
 
     def _calibration_line(self, health: NodeHealth) -> DiagnosticStatus:
         level = DiagnosticStatus.WARN if health.calibration_reason else DiagnosticStatus.OK
@@ -153,6 +172,8 @@ class Diagnostics:
         }
         dropped = counts.dropped - self._counts.dropped
         received = counts.received - self._counts.received
+        if (silent_s := self._silent_s(health)) is not None:
+            return self._line("depth", DiagnosticStatus.WARN, f"no depth: no image for {silent_s:.1f} s", values)
         if health.mode == "NONE":
             return self._line("depth", DiagnosticStatus.ERROR, f"no depth: {health.reason}", values)
         if dropped > 0:

@@ -4,6 +4,7 @@
 import abc
 from collections.abc import Callable, Mapping, Sequence
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockChange, ClockType, JumpThreshold, TimeJump
 from rclpy.context import Context
 from rclpy.duration import Duration
@@ -16,7 +17,6 @@ from mono_depth_ros.intake.extrinsics import TransformSource, given_transform
 from mono_depth_ros.messages.outputs import ImageCounts
 from mono_depth_ros.ros.depth_camera import DepthCamera
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
-from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
 from mono_depth_ros.ros.parameters import DepthNodeParameters
 from mono_depth_ros.ros.tf_transforms import TfTransforms
 from mono_depth_ros.ros.transitions import answer_bad_requests, autostart, logged_transition
@@ -82,7 +82,7 @@ class ManagedDepthNode(LifecycleNode, abc.ABC):  # type: ignore[misc]  # rclpy h
         self.problems = ProblemLog(self.get_logger().warning)
         self.settings = DepthNodeParameters(self, lambda: self.work is None, self._parameters_changed)
         self._diagnostics: dict[str, Diagnostics] = {}
-        self._diagnostics_publisher = DiagnosticsPublisher(self)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time, so that a paused bag does not stop the diagnostics.
         self._diagnostics_timer = self.create_timer(
             self.get_parameter("diagnostics.period_s").value,
@@ -207,7 +207,7 @@ class ManagedDepthNode(LifecycleNode, abc.ABC):  # type: ignore[misc]  # rclpy h
             unknown_parameters=self.settings.unknown,
         )
         work = self.work
-        cameras = {"": None} if work is None else work.cameras
+        cameras = dict.fromkeys(self._diagnostics or ("",)) if work is None else work.cameras
         for name, camera in cameras.items():
             health = node if work is None or camera is None else camera.health(node, work.counts(name))
             full_name = self.get_fully_qualified_name()
@@ -215,4 +215,5 @@ class ManagedDepthNode(LifecycleNode, abc.ABC):  # type: ignore[misc]  # rclpy h
             if name:
                 for line in message.status:
                     line.name = line.name.replace(": ", f": {name} ", 1)
+            message.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics_publisher.publish(message)

@@ -301,7 +301,7 @@ FIELDS: dict[str, dataclasses.Field[Any]] = {
     field.metadata["name"]: field for field in dataclasses.fields(DepthNodeConfig)
 }
 # What ROS itself sets on a node, and what rig_node has beside these (stream/rig_config.py).
-_NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.", "rig.")
+_NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "rig.")
 
 
 def problem_with(name: str, value: object) -> str:

@@ -179,6 +179,21 @@ def test_points_without_a_known_place_are_not_used_and_the_reason_is_told(robot,
     diagnosed(robot, "points", DiagnosticStatus.ERROR, "extrinsics.T_camera_lidar")
 
 
+def test_diagnostics_tell_how_many_images_became_depth_and_nothing_of_a_node_that_stopped(started):
+    started.publish("/camera_info", camera_info_of(0))
+    started.wait(lambda: started.node.work.camera.stream.buffer.camera() is not None, "the calibration")
+    send_image(started, 0)
+    started.messages["/diagnostics"].clear()
+    used = {pair.key: pair.value for pair in diagnosed(started, "image", DiagnosticStatus.OK, "in_use").values}
+    assert used["used_share"] == "1.00"
+    diagnosed(started, "depth", DiagnosticStatus.WARN, "no depth: no image for 2.")
+    assert started.node.trigger_deactivate() is TransitionCallbackReturn.SUCCESS
+    for line in ("image", "points", "depth"):
+        diagnosed(started, line, DiagnosticStatus.STALE, "the node is inactive")
+    assert started.node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS
+    diagnosed(started, "depth", DiagnosticStatus.STALE, "the node is unconfigured")
+
+
 def test_an_exception_in_the_engine_costs_one_image(started, monkeypatch):
     engine = started.node.work.camera.stream.engine
     working = engine.infer

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import types
 
 import pytest
 
@@ -15,11 +13,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 from mono_depth_ros.ros.diagnostics import Diagnostics, NodeHealth
-from mono_depth_ros.ros.diagnostics_publisher import DiagnosticsPublisher
 from mono_depth_ros.ros.qos_health import QosCounts
 from mono_depth_ros.stream.image_worker import ImageCounts
 
-OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 
 
 def report(name: str, state: SensorState, rejected: int = 0) -> SensorReport:
@@ -95,8 +92,6 @@ def test_dropped_images_warn_with_their_number():
 def test_silence_of_the_camera_warns_while_active():
     silent = dataclasses.replace(HEALTHY, images_silent_s=5.0)
     assert levels(Diagnostics("/front/depth_node"), silent)["image"] == (WARN, "stale: no image for 5.0 s")
-    inactive = dataclasses.replace(silent, lifecycle="inactive")
-    assert levels(Diagnostics("/front/depth_node"), inactive)["image"][0] == OK
 
 
 def test_a_failure_and_a_substitute_provider_are_told():
@@ -142,38 +137,25 @@ def test_images_that_nobody_wants_are_no_fault():
     assert levels(diagnostics, idle)["depth"] == (OK, "idle: nobody listens to any output")
 
 
-def test_the_lines_go_through_diagnostic_updater_where_it_is_installed(monkeypatch):
-    tasks, said = {}, []
+def test_what_a_node_said_is_stale_as_soon_as_it_is_not_active_any_more():
+    diagnostics = Diagnostics("/front/depth_node")
+    names = list(levels(diagnostics, HEALTHY))
+    for lifecycle in ("inactive", "unconfigured"):
+        lines = levels(diagnostics, NodeHealth(lifecycle=lifecycle, failure=""))
+        assert lines.pop("node") == (OK, lifecycle)
+        assert sorted(lines) == sorted(names[1:])
+        assert set(lines.values()) == {(STALE, f"the node is {lifecycle}")}
+    assert levels(diagnostics, HEALTHY)["points"][0] == OK
 
-    class Status:
-        def __init__(self) -> None:
-            self.level, self.message, self.values = OK, "", {}
 
-        def summary(self, level, message):
-            self.level, self.message = level, message
+def test_a_node_that_was_never_active_says_nothing_of_inputs():
+    assert list(levels(Diagnostics("/front/depth_node"), NodeHealth(lifecycle="inactive", failure=""))) == ["node"]
 
-        def add(self, key, value):
-            self.values[key] = value
 
-    class Updater:
-        def __init__(self, node, period):
-            self.period = period
-
-        def setHardwareID(self, name):
-            said.append(name)
-
-        def add(self, name, task):
-            tasks[name] = task
-
-        def force_update(self):
-            said.append({name: task(Status()) for name, task in tasks.items()})
-
-    module = types.ModuleType("diagnostic_updater")
-    module.Updater = Updater
-    monkeypatch.setitem(sys.modules, "diagnostic_updater", module)
-    publisher = DiagnosticsPublisher(types.SimpleNamespace(get_fully_qualified_name=lambda: "/front/depth_node"))
-    publisher.publish(Diagnostics("/front/depth_node").message(changed("points", SensorState.STALE)))
-    assert said[0] == "front/depth_node"
-    assert list(said[1]) == ["node", "image", "camera_info", "odometry", "points", "calibration", "depth"]
-    assert (said[1]["points"].level, said[1]["points"].message) == (WARN, "stale: why")
-    assert said[1]["points"].values["received"] == "5"
+def test_without_images_depth_warns_and_ages_grow():
+    silent = dataclasses.replace(HEALTHY, images_silent_s=16.0)
+    lines = {line.name.partition(": ")[2]: line for line in Diagnostics("/a").message(silent).status}
+    assert (lines["depth"].level, lines["depth"].message) == (WARN, "no depth: no image for 16.0 s")
+    assert (lines["image"].level, lines["image"].message) == (WARN, "stale: no image for 16.0 s")
+    assert (lines["points"].level, lines["points"].message) == (STALE, "ok: why, as of the latest image, 16.0 s ago")
+    assert {pair.key: pair.value for pair in lines["points"].values}["age_s"] == "16.100"
