@@ -8,66 +8,56 @@ Every argument of depth.launch.py can be given here too. `mono-depth replay` doe
 
 import os
 
-from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import (
-    DeclareLaunchArgument,
-    ExecuteProcess,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    Shutdown,
-    TimerAction,
-)
-from launch.conditions import IfCondition
+from launch.actions import ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
-SHARE = get_package_share_directory("mono_depth_ros")
+from mono_depth_ros.launching import BOOLS, SHARE, WhenActive, base_topic, declared, given, plays_bags, rviz
+
+ARGUMENTS = (
+    ("bag", None, (), "folder of the recorded drive, or its .mcap file"),
+    ("rate", "1.0", (), "speed of the replay"),
+    ("loop", "false", BOOLS, "true: play it again and again"),
+    ("namespace", "", (), "namespace of the node and of its topics"),
+    ("rviz", "true", BOOLS, "false: no picture"),
+    ("fixed_frame", "base_link", (), "frame that rviz stands in"),
+    ("rviz_config", os.path.join(SHARE, "config", "rviz", "depth.rviz"), (), "what rviz shows"),
+    ("image", "image", (), "topic of the camera's images, raw or .../compressed"),
+    ("points", "points", (), "topic of the LiDAR's points"),
+)
 
 
 def play_bag(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The player, which gives the time; everything ends with the bag."""
-    command = ["ros2", "bag", "play", LaunchConfiguration("bag").perform(context), "--clock", "100"]
-    command += ["--rate", LaunchConfiguration("rate").perform(context)]
-    if LaunchConfiguration("loop").perform(context).lower() == "true":
-        command.append("--loop")
+    """The player, which gives the time, as soon as the node is active; everything ends with the bag."""
+    values = given(context, ARGUMENTS)
+    if not os.path.exists(values["bag"]):
+        raise RuntimeError(f"bag: expected the folder of a recorded drive, got {values['bag']!r}, which is not there")
+    if not plays_bags():
+        raise RuntimeError(
+            "ros2 bag is not installed: install ros2bag and rosbag2_storage_mcap, or use mono-depth replay"
+        )
+    command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
+    command += ["--loop"] if values["loop"] == "true" else []
     player = ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="the bag has ended"))
-    # The node must have found its model and its topics before the first image.
-    return [TimerAction(period=float(LaunchConfiguration("delay_s").perform(context)), actions=[player])]
+    node = "/" + "/".join(part for part in (values["namespace"].strip("/"), "depth_node") if part)
+    return [WhenActive(node, [player]), *shown(values)]
+
+
+def shown(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """rviz, with the bag's topics and time."""
+    window = rviz(
+        ["-d", values["rviz_config"], "-f", values["fixed_frame"]],
+        parameters=[{"use_sim_time": True}],
+        remappings=[("image", base_topic(values["image"])), ("points", values["points"])],
+    )
+    return [window]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Called by ros2 launch."""
     depth = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(os.path.join(SHARE, "launch", "depth.launch.py")),
-        launch_arguments={"use_sim_time": "true"}.items(),
+        launch_arguments={"use_sim_time": "true", "image": LaunchConfiguration("image")}.items(),
     )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", LaunchConfiguration("rviz_config"), "-f", LaunchConfiguration("fixed_frame")],
-        parameters=[{"use_sim_time": True}],
-        remappings=[("image", LaunchConfiguration("image")), ("points", LaunchConfiguration("points"))],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument("bag", description="folder of the recorded drive"),
-            DeclareLaunchArgument("rate", default_value="1.0", description="speed of the replay"),
-            DeclareLaunchArgument("loop", default_value="false", description="true: play it again and again"),
-            DeclareLaunchArgument("delay_s", default_value="3.0", description="time for the node to start, seconds"),
-            DeclareLaunchArgument("rviz", default_value="true", description="false: no picture"),
-            DeclareLaunchArgument("fixed_frame", default_value="base_link", description="frame that rviz stands in"),
-            DeclareLaunchArgument(
-                "rviz_config",
-                default_value=os.path.join(SHARE, "config", "rviz", "depth.rviz"),
-                description="what rviz shows",
-            ),
-            DeclareLaunchArgument("image", default_value="image", description="topic of the camera's images"),
-            DeclareLaunchArgument("points", default_value="points", description="topic of the LiDAR's points"),
-            depth,
-            rviz,
-            OpaqueFunction(function=play_bag),
-        ]
-    )
+    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=play_bag), depth])

@@ -42,6 +42,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "training": {"datasets", "networks", "objectives", "evaluation", "geometry", "share"},
     "ros": {"perception", "geometry", "inference", "synthetic", "messages", "intake", "stream", "msg", "share"},
+    "launching": set(),
     "estimator": {"perception", "geometry", "inference", "share"},
     # What it offers, imported when it is asked for.
     "__init__": {"estimator", "perception", "geometry", "inference", "datasets"},
@@ -82,6 +83,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "training": {"numpy", "cv2", "torch", "lightning", "yaml"},
     "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py"}),
     "cli": {"numpy", "rich"},
+    "launching": {"launch", "launch_ros", "ament_index_python", "lifecycle_msgs"},
     "estimator": {"numpy"},
     "__init__": set(),
 }

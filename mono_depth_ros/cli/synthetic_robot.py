@@ -2,6 +2,7 @@
 """`ros2 run mono_depth_ros synthetic_robot`: renders a drive, then publishes it until it is told to stop."""
 
 import os
+import signal
 import sys
 
 from mono_depth_ros.errors import MonoDepthError
@@ -22,12 +23,14 @@ DEFAULTS: dict[str, object] = {
 def main(args: list[str] | None = None) -> int:
     """0 when interrupted, 1 for parameters that cannot be."""
     import rclpy
-    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions
 
     from mono_depth_ros.datasets.rendered.simulation import SimulationPlan, rendered_frames
     from mono_depth_ros.ros.robot.robot_node import SyntheticRobotNode, failures_from_words
 
-    rclpy.init(args=args if args is not None else sys.argv)
+    # An exception in place of rclpy's own handlers: it also ends the rendering, at once.
+    rclpy.init(args=args if args is not None else sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = SyntheticRobotNode()
     logger = node.get_logger()
     try:
@@ -49,7 +52,7 @@ def main(args: list[str] | None = None) -> int:
         frames = []
         for frame in rendered_frames(plan, workers):
             frames.append(frame)
-            if len(frames) % 10 == 0 and rclpy.ok():
+            if len(frames) % 10 == 0:
                 logger.info(f"rendered {len(frames)} of {plan.frames}")
         node.place_sensors(frames[0])
         logger.info(f"driving; failures: {', '.join(values['failures']) or 'none'}")
@@ -57,7 +60,7 @@ def main(args: list[str] | None = None) -> int:
     except MonoDepthError as error:
         logger.error(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
     finally:
         node.destroy_node()

@@ -85,6 +85,78 @@ def test_a_value_that_is_none_of_the_choices_is_refused_before_anything_starts(d
     assert "maybe" in ended.stderr + ended.stdout and "prediction" in ended.stderr + ended.stdout
 
 
+def refused(domain: int, name: str, *arguments: str) -> str:
+    """What a launch says that must end by itself, with an error, before any process has started."""
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+    ended = subprocess.run(
+        [str(ROS2), "launch", "mono_depth_ros", name, *arguments],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "process started" not in ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("depth.launch.py", ("params_file:=/nowhere.yaml",), "params_file: expected a file with parameters"),
+        ("rig.launch.py", ("cameras:=a,b", "params_file:=/nowhere.yaml"), "params_file: expected a file"),
+        ("rig.launch.py", ("cameras:=a,a",), "cameras: expected different names"),
+        ("replay.launch.py", ("bag:=/nowhere",), "bag: expected the folder of a recorded drive"),
+        ("demo.launch.py", ("world:=mars",), "mars"),
+        ("demo.launch.py", ("failures:=['sonar 2-4']",), "failures: expected lines such as 'lidar 3-6'"),
+        ("demo.launch.py", ("failures:=lidar 2-4",), "failures: expected a list"),
+        (
+            "depth.launch.py",
+            ("image:=/a/image_raw/compressed", "image_transport:=raw"),
+            "image_transport: expected compressed",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(domain, name, arguments, said):
+    assert said in refused(domain, name, *arguments)
+
+
+def test_a_picture_that_cannot_be_shown_costs_no_depth(robot, dial_model):
+    if subprocess.run([str(ROS2), "pkg", "prefix", "rviz2"], capture_output=True, check=False).returncode == 0:
+        pytest.skip("rviz2 is installed here")
+    cameras = ["front"]
+    arguments = ("cameras:=front", f"model:={dial_model}", "rviz:=true")
+    with launched(robot.domain, "rig.launch.py", *arguments) as launch:
+        heard = [robot.listen("/front/depth_node/status", DepthStatus)]
+        advertise_cameras(robot, cameras)
+        send(robot, cameras, heard)
+        assert launch.stdout is not None
+        assert any("rviz2 is not installed" in line for line in launch.stdout)
+
+
+def test_a_compressed_topic_and_an_output_size_are_understood(robot, dial_model):
+    arguments = ("image:=/front/image_raw/compressed", f"model:={dial_model}", "output_size:=network")
+    with launched(robot.domain, "depth.launch.py", *arguments):
+        asked = GetParameters.Request(names=["image_transport", "output.size"])
+        transport, size = robot.call("/depth_node/get_parameters", GetParameters, asked).values
+        assert (transport.string_value, size.string_value) == ("compressed", "network")
+        robot.wait(
+            lambda: robot.peer.count_subscribers("/front/image_raw/compressed") == 1, "the subscription of the images"
+        )
+
+
+def test_the_demo_ends_with_its_robot(domain, dial_model, tmp_path):
+    arguments = ("seconds:=3600.0", f"model:={dial_model}", "rviz:=false")
+    with launched(domain, "demo.launch.py", *arguments) as launch:
+        assert launch.stdout is not None
+        waiting, pid = {"rendering 18000 images", "activate: success"}, 0
+        for line in launch.stdout:
+            if "[synthetic_robot-1]: process started with pid" in line:
+                pid = int(line.split("[")[-1].split("]")[0])
+            waiting -= {words for words in waiting if words in line}
+            if not waiting:
+                break
+        os.kill(pid, signal.SIGTERM)
+        assert launch.wait(timeout=60) == 0
+
+
 def send(robot: Robot, cameras: list[str], statuses: list[list[DepthStatus]], frames: int = 100) -> None:
     """Images of all cameras until every one has given depth."""
     for frame in range(frames):
@@ -139,19 +211,21 @@ def test_replay_starts_the_player_with_a_clock_and_ends_with_it(domain, dial_mod
     player, asked = tmp_path / "ros2", tmp_path / "asked"
     player.write_text(f'#!/bin/sh\necho "$@" > {asked}\n')
     player.chmod(0o755)
-    arguments = ("bag:=drive", "rate:=0.5", "loop:=true", f"model:={dial_model}", "rviz:=false")
+    bag = tmp_path / "drive"
+    bag.mkdir()
+    arguments = (f"bag:={bag}", "rate:=0.5", "loop:=true", f"model:={dial_model}", "rviz:=false")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     with launched(domain, "replay.launch.py", *arguments, PATH=path) as launch:
         assert launch.wait(timeout=60) == 0
-    assert asked.read_text().split() == ["bag", "play", "drive", "--clock", "100", "--rate", "0.5", "--loop"]
+    assert asked.read_text().split() == ["bag", "play", str(bag), "--clock", "100", "--rate", "0.5", "--loop"]
 
 
 def test_a_bag_is_replayed_with_its_clock(robot, shared_data):
     if subprocess.run([str(ROS2), "bag", "--help"], capture_output=True, check=False).returncode != 0:
         pytest.skip("needs ros2 bag (a distribution's ROS 2)")
     arguments = (
-        f"bag:={shared_data / 'data' / 'kitti_drive'}", "image:=/camera_02/image_raw", "image_transport:=compressed",
-        "points:=/lidar/points", "odom:=/odom", "delay_s:=8.0", "rviz:=false",
+        f"bag:={shared_data / 'data' / 'kitti_drive'}", "image:=/camera_02/image_raw/compressed",
+        "points:=/lidar/points", "odom:=/odom", "rviz:=false",
     )  # fmt: skip
     with launched(robot.domain, "replay.launch.py", *arguments) as launch:
         statuses = robot.listen("/depth_node/status", DepthStatus)

@@ -118,3 +118,15 @@ def test_parameters_that_cannot_be_read_end_the_node_with_2_and_no_trace(robot, 
     assert node.returncode == 2
     assert "expected ROS arguments and parameter files that can be read, got: " in output and words in output
     assert "Traceback" not in output
+
+
+def test_the_synthetic_robot_ends_while_it_renders(robot):
+    executable = installed("lib/mono_depth_ros/synthetic_robot")
+    arguments = ["--ros-args", "-p", "seconds:=3600.0"]
+    with process([sys.executable, str(executable), *arguments], robot) as rendering:
+        assert rendering.stdout is not None
+        assert any("rendering 18000 images" in line for line in rendering.stdout)
+        rendering.send_signal(signal.SIGTERM)
+        output, _ = rendering.communicate(timeout=30)
+    assert rendering.returncode == 0, output
+    assert "Traceback" not in output

@@ -6,14 +6,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mono_depth_ros.datasets.rendered.render_pool import render_pool
 from mono_depth_ros.errors import ConfigError, DataError
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.synthetic.chaos import random_chaos
@@ -286,7 +286,7 @@ def prepare(config: SyntheticConfig, root: Path, workers: int = 2) -> Iterator[t
             _write_shard(config, *job)
             yield len(jobs) - len(todo) + count, len(jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with render_pool(workers) as pool:
         futures = [pool.submit(_write_shard, config, *job) for job in todo]
         for count, future in enumerate(as_completed(futures), start=1):
             future.result()

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import signal
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from mono_depth_ros.datasets.rendered.frame_store import FrameStore
+from mono_depth_ros.datasets.rendered.render_pool import render_pool
 from mono_depth_ros.datasets.rendered.rendered_cache import GENERATOR_VERSION
 from mono_depth_ros.errors import ConfigError
 from mono_depth_ros.synthetic.course import Course
@@ -207,23 +206,20 @@ def rendered_frames(plan: SimulationPlan, workers: int = 2, store: Path | None =
         for index in range(plan.frames):
             yield _frame(plan, store, index)
         return
-    # An interrupt reaches every process of a terminal; this one tells the others to stop.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
-        waiting: deque[Future[DriveFrame]] = deque()
-        for index in range(plan.frames):
-            waiting.append(pool.submit(_frame, plan, store, index))
-            if len(waiting) >= _WAITING_FRAMES_PER_WORKER * workers:
+        with render_pool(workers) as pool:
+            waiting: deque[Future[DriveFrame]] = deque()
+            for index in range(plan.frames):
+                waiting.append(pool.submit(_frame, plan, store, index))
+                if len(waiting) >= _WAITING_FRAMES_PER_WORKER * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise ConfigError(
             f"rendering: expected {workers} processes, got one that ended early; in a script, what reads the samples "
             'has to stand below `if __name__ == "__main__":`, or ask for single ones: samples[0]'
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _frame(plan: SimulationPlan, store: Path | None, index: int) -> DriveFrame:
