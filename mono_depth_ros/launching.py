@@ -37,7 +37,7 @@ PARAMETERS: tuple[Argument, ...] = (
         "output_size",
         "",
         ("", "image", "network"),
-        "size of the depth image: image, that of the camera's, or network, the model's; empty: as in params_file",
+        "of the depth image: image, as the camera's, or network, as the model's; empty: as in params_file",
     ),
     (
         "providers",

@@ -72,7 +72,7 @@ def test_a_drive_gives_what_the_pipeline_of_the_node_gives(samples, vouches):
     )
     # The node's defaults are the estimator's.
     others = {} if vouches is ScaleSource.MODEL else {"scale": config.scale_policy()}
-    estimator = DepthEstimator(config.model, size=config.output_size, **others)
+    estimator = DepthEstimator(config.model, size="network", **others)
     T_base_camera = np.array([[0.0, 0, 1, 1.5], [-1, 0, 0, 0], [0, -1, 0, 1.6], [0, 0, 0, 1]])
     previous = None
     for number, sample in enumerate(samples):

@@ -13,9 +13,10 @@ from std_msgs.msg import Header
 from mono_depth_ros.messages.images import depth_image_fields, rgb_image_fields
 from mono_depth_ros.messages.point_clouds import organized_cloud_fields
 from mono_depth_ros.msg import DepthStatus
+from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.ros.conversions import MESSAGES
 from mono_depth_ros.stream.config import DepthNodeConfig
-from mono_depth_ros.stream.output_view import OutputView, colour_depth, view_cloud, with_caption
+from mono_depth_ros.stream.output_view import OutputView, colour_depth, result_cloud, with_caption
 
 
 class DepthOutputs:
@@ -40,8 +41,18 @@ class DepthOutputs:
         """Whether anybody listens to anything."""
         return any(publisher.get_subscription_count() > 0 for publisher in self._all)
 
-    def publish_depth(self, view: OutputView, header: Header, config: DepthNodeConfig, caption: str) -> None:
-        """Publishes all that has the header of the image, but for the status; the caption goes into the preview."""
+    def publish_depth(
+        self, view: OutputView, result: DepthResult, header: Header, config: DepthNodeConfig, caption: str
+    ) -> None:
+        """Publishes all that has the header of the image, but for the status.
+
+        Args:
+            view: of the result, at the size that is asked for.
+            result: whose cloud is published.
+            header: of the image.
+            config: of the node.
+            caption: goes into the preview.
+        """
         if self._camera_info.get_subscription_count() > 0:
             self._camera_info.publish(MESSAGES.camera_info(header, view.camera))
         if self._depth.get_subscription_count() > 0:
@@ -49,7 +60,8 @@ class DepthOutputs:
         if view.sigma_m is not None and self._sigma.get_subscription_count() > 0:
             self._sigma.publish(MESSAGES.image(header, depth_image_fields(view.sigma_m)))
         if self._cloud.get_subscription_count() > 0:
-            self._cloud.publish(MESSAGES.cloud(header, organized_cloud_fields(*view_cloud(view, config.cloud_stride))))
+            cloud = organized_cloud_fields(*result_cloud(result, config.cloud_stride))
+            self._cloud.publish(MESSAGES.cloud(header, cloud))
         if self._preview.get_subscription_count() > 0:
             picture = with_caption(colour_depth(view.depth_m, config.preview_max_depth_m), caption)
             self._preview.publish(MESSAGES.image(header, rgb_image_fields(picture)))

@@ -214,11 +214,11 @@ class DepthNodeConfig:
         choices=("32FC1", "16UC1"),
     )
     output_size: str = _parameter(
-        "network", "output.size", "network: the model's resolution; image: that of the camera image", ANY_TIME,
+        "image", "output.size", "of depth: image: that of the camera's image; network: the model's", ANY_TIME,
         choices=OUTPUT_SIZES,
     )
     cloud_stride: int = _parameter(
-        1, "cloud.stride", "every n-th pixel of every n-th row becomes a point", ANY_TIME, (1, 64),
+        1, "cloud.stride", "every n-th pixel of every n-th row at the model's size becomes a point", ANY_TIME, (1, 64),
     )
     preview_max_depth_m: float = _parameter(
         80.0, "preview.max_depth_m", "from this depth on everything has the coldest colour", ANY_TIME, (1.0, 1000.0),

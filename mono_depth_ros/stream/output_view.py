@@ -44,14 +44,14 @@ def output_view(result: DepthResult, snapshot: SensorSnapshot, size: str) -> Out
     return OutputView(result.camera, result.depth_m, result.image_rgb, result.sigma_m)
 
 
-def view_cloud(view: OutputView, stride: int) -> Cloud:
-    """Every ``stride``-th pixel of every ``stride``-th row in 3-D.
+def result_cloud(result: DepthResult, stride: int) -> Cloud:
+    """Every ``stride``-th pixel of every ``stride``-th row in 3-D, at network resolution: there are no more depths.
 
     Returns:
         float32 [h', w', 3] in the optical frame, metres, NaN where unknown; and uint8 [h', w', 3], its colours.
     """
-    points_m = view.camera.unproject(view.depth_m)[::stride, ::stride]
-    return points_m, view.image_rgb[::stride, ::stride]
+    points_m = result.camera.unproject(result.depth_m)[::stride, ::stride]
+    return points_m, result.image_rgb[::stride, ::stride]
 
 
 def with_caption(picture: RgbImage, caption: str) -> RgbImage:

@@ -69,8 +69,8 @@ def test_an_image_alone_gives_a_prediction(robot, dial_model):
     assert (status.mode, status.reason) == (DepthStatus.MODE_PREDICTION, "no_points")
     assert status.metric and status.scale_source == "model" and status.points_used == 0
     depth_m = decode_depth_image(depths[0])
-    assert depth_m.shape == (32, 64)
-    assert 2.0 <= depth_m[16, 1] < depth_m[16, 62] <= 3.0
+    assert depth_m.shape == (48, 96)
+    assert 2.0 <= depth_m[24, 1] < depth_m[24, 94] <= 3.0
 
 
 def test_an_image_that_comes_before_its_points_waits_for_them_and_is_completed(robot, dial_model):
@@ -108,7 +108,7 @@ def completed(robot: Robot, frame: int) -> DepthStatus:
 
 
 def test_outputs_carry_the_header_of_the_image_and_fit_each_other(robot, dial_model):
-    start(robot, dial_model)
+    start(robot, dial_model, output__size="network")
     depths = robot.listen("/depth/image_rect", Image)
     infos = robot.listen("/depth/camera_info", CameraInfo)
     play(robot, range(3), with_points=True)
@@ -125,7 +125,7 @@ def test_outputs_carry_the_header_of_the_image_and_fit_each_other(robot, dial_mo
 
 
 def test_the_cloud_is_the_depth_image_unprojected(robot, dial_model):
-    start(robot, dial_model)
+    start(robot, dial_model, output__size="network")
     depths = robot.listen("/depth/image_rect", Image)
     infos = robot.listen("/depth/camera_info", CameraInfo)
     clouds = robot.listen("/points_dense", PointCloud2)
@@ -150,11 +150,15 @@ def test_the_cloud_is_the_depth_image_unprojected(robot, dial_model):
 
 
 def test_output_at_image_size_has_the_camera_of_the_image(robot, dial_model):
-    start(robot, dial_model, points=False, output__size="image", output__encoding="16UC1")
+    start(robot, dial_model, points=False, output__encoding="16UC1")
     robot.listen("/depth/image_rect", Image)
     robot.listen("/depth/camera_info", CameraInfo)
+    robot.listen("/points_dense", PointCloud2)
+    robot.wait(lambda: robot.node.count_subscribers("/points_dense") == 1, "the cloud's subscriber")
     play(robot, range(1), with_points=False)
     depth, info = robot.wait_for("/depth/image_rect", 1), robot.wait_for("/depth/camera_info", 1)
+    cloud = robot.wait_for("/points_dense", 1)
+    assert (cloud.height, cloud.width) == (32, 64)  # there are no more depths than the network's
     assert (depth.height, depth.width, depth.encoding) == (48, 96, "16UC1")
     assert (info.height, info.width, info.k[0]) == (48, 96, 60.0)
     assert 2000 <= np.frombuffer(depth.data, "<u2").min() <= 2100
@@ -164,7 +168,7 @@ def test_clouds_and_previews_are_not_made_for_nobody(robot, dial_model, monkeypa
     from mono_depth_ros.ros import depth_outputs
 
     made = []
-    for name in ("view_cloud", "colour_depth"):
+    for name in ("result_cloud", "colour_depth"):
         original = getattr(depth_outputs, name)
         monkeypatch.setattr(
             depth_outputs, name, lambda *args, name=name, original=original: made.append(name) or original(*args)
@@ -177,7 +181,7 @@ def test_clouds_and_previews_are_not_made_for_nobody(robot, dial_model, monkeypa
     play(robot, range(2, 3), with_points=False)
     preview = robot.wait_for("/depth/preview", 1)
     assert made == ["colour_depth"]
-    assert (preview.encoding, preview.height, preview.width) == ("rgb8", 32, 64)
+    assert (preview.encoding, preview.height, preview.width) == ("rgb8", 48, 96)
 
 
 def test_a_model_that_cannot_complete_predicts_although_points_come(robot, tmp_path):

@@ -118,7 +118,7 @@ def test_one_cloud_in_the_base_of_both_cameras(robot, dial_model):
 
 
 def test_two_cameras_that_see_the_same_give_each_point_once(robot, dial_model):
-    start_rig(robot, dial_model, rig__T_base_camera__rear=T_BASE_CAMERA)
+    start_rig(robot, dial_model, rig__T_base_camera__rear=T_BASE_CAMERA, output__size="network")
     listen_and_advertise(robot)
     send(robot, 0, with_points=False)
     height, width = (decode_depth_image(robot.wait_for("/front/depth/image_rect", 1))).shape

@@ -9,7 +9,7 @@ from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleEstimate, ScaleSource
 from mono_depth_ros.perception.snapshot import SensorSnapshot
-from mono_depth_ros.stream.output_view import colour_depth, output_view, view_cloud, with_caption
+from mono_depth_ros.stream.output_view import colour_depth, output_view, result_cloud, with_caption
 
 CAMERA = PinholeCamera(8, 4, 10.0, 10.0, 3.5, 1.5)
 
@@ -51,10 +51,9 @@ def test_image_size_repeats_depths_and_invents_none():
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_strided_cloud_has_every_nth_point_of_the_full_one(stride):
-    result, snapshot = result_and_snapshot()
-    view = output_view(result, snapshot, "network")
-    points_m, colours = view_cloud(view, stride)
-    np.testing.assert_array_equal(points_m, view.camera.unproject(view.depth_m)[::stride, ::stride])
+    result, _ = result_and_snapshot()
+    points_m, colours = result_cloud(result, stride)
+    np.testing.assert_array_equal(points_m, result.camera.unproject(result.depth_m)[::stride, ::stride])
     assert colours.shape == points_m.shape
 
 
