@@ -149,6 +149,31 @@ def test_a_node_that_could_not_be_configured_gives_its_reason(patient, tmp_path)
     assert "ros2 lifecycle set /depth_node configure" in found["node_unconfigured"].to_do
 
 
+def test_the_reason_of_a_node_in_a_namespace_is_found_too(patient, tmp_path):
+    from rclpy.parameter import Parameter
+
+    from mono_depth_ros.ros.depth_node import DepthNode
+
+    node = DepthNode(patient.robot.context, "/front", [Parameter("model", value=str(tmp_path / "nowhere"))])
+    assert not patient.robot.run(node)
+    collector = DoctorCollector(context=patient.robot.context)
+    try:
+        (finding,) = diagnose(collector.look(1.5, discovery_s=0.5))["/front/depth_node"]
+    finally:
+        collector.close()
+    assert finding.name == "node_unconfigured" and "nowhere" in finding.why and "autostart" not in finding.to_do
+
+
+def test_nodes_that_are_found_one_after_another_are_all_looked_at(monkeypatch):
+    looks = iter([[], ["/a"], ["/a"], ["/a", "/b"], ["/a", "/b"], ["/a", "/b"]])
+    collector = DoctorCollector.__new__(DoctorCollector)  # without a graph
+    now: list[str] = []
+    monkeypatch.setattr(collector, "_candidates", lambda: list(now))
+    monkeypatch.setattr(collector, "_spin", lambda _seconds, _until: now.__setitem__(slice(None), next(looks)))
+    assert collector._settled(60.0, 1.0) == ["/a"]  # twice the same
+    assert collector._settled(60.0, 1.0) == ["/a", "/b"]
+
+
 def test_topics_of_the_right_type_are_offered(patient, dial_model):
     start(patient, dial_model)
     patient.robot.peer.create_publisher(Image, "/front/image_raw", 5)

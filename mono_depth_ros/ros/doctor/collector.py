@@ -77,10 +77,7 @@ class DoctorCollector:
 
     def look(self, seconds: float, discovery_s: float = 1.0) -> GraphFacts:
         """Finds the nodes, listens for ``seconds``, and returns what was seen."""
-        self._spin(discovery_s)
-        # Discovery takes its time on a busy machine; nothing is lost by waiting where there is nothing yet.
-        self._spin(seconds, lambda: bool(self._candidates()))
-        patients = [patient for name in self._candidates() for patient in self._examine(name)]
+        patients = [patient for name in self._settled(seconds, discovery_s) for patient in self._examine(name)]
         for patient in patients:
             self._listen(patient)
         started_s = time.monotonic()
@@ -97,6 +94,21 @@ class DoctorCollector:
         end_s = time.monotonic() + seconds
         while not until() and (left_s := end_s - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=min(left_s, 0.1))
+
+    def _settled(self, seconds: float, discovery_s: float) -> list[str]:
+        """The candidates, once there are some and no other has been found for a while.
+
+        Discovery takes its time on a busy machine, and finds one node after another.
+        """
+        end_s = time.monotonic() + seconds + discovery_s
+        known: list[str] = []
+        while time.monotonic() < end_s:
+            self._spin(discovery_s, lambda known=known: self._candidates() != known)  # type: ignore[misc]
+            found = self._candidates()
+            if found and found == known:
+                break
+            known = found
+        return known
 
     def _candidates(self) -> list[str]:
         """Nodes with a lifecycle, or the one that was asked for."""

@@ -72,7 +72,7 @@ STATUS_REASONS: dict[str, tuple[Severity, str, str]] = {
     "not_metric": (
         Severity.ERROR,
         "the model gives depth up to an unknown factor, and nothing tells the factor",
-        "give it points, the camera's place above the ground (TF), or odometry and a pose model",
+        "give it points, odometry while it moves, or the camera's place above the ground (TF)",
     ),
 }
 
