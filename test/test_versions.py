@@ -9,6 +9,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -32,8 +34,14 @@ def test_every_file_tells_the_same_version():
     assert setup_answer("--version") == version
     init = (ROOT / "mono_depth_ros" / "__init__.py").read_text()
     assert re.search(r'^__version__ = "(.+)"$', init, re.MULTILINE).group(1) == version
-    # catkin's changelog format: the newest version stands first.
-    assert re.search(r"^(\d+\.\d+\.\d+) \(", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE).group(1) == version
+    # The newest stands first: what is not released yet (bloom looks for this word), or the version with its date.
+    headings = re.findall(r"^(.+)\n-+$", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
+    assert headings[0] == "Forthcoming" or re.match(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", headings[0])
+
+
+def test_rosdep_is_asked_for_nothing_that_pip_would_install():
+    keys = {element.text or "" for element in package_xml() if element.tag.endswith("depend")}
+    assert "rclpy" in keys and not [key for key in keys if key.endswith("-pip")]
 
 
 def test_name_and_licence_agree():
@@ -71,3 +79,10 @@ def test_python_files_name_their_licence_first():
         if "# SPDX-License-Identifier: Apache-2.0" not in (head[:1] if not head[0].startswith("#!") else head):
             missing.append(str(path.relative_to(ROOT)))
     assert missing == []
+
+
+def test_the_shipped_graph_of_the_tests_is_the_one_that_its_command_makes():
+    pytest.importorskip("onnx", reason="builds the graph")
+    from dial_model import SHIPPED, build_graph
+
+    assert SHIPPED.read_bytes() == build_graph().SerializeToString()

@@ -309,6 +309,7 @@ def test_three_loops_of_a_drive_give_as_many_depth_images_each_time(robot, dial_
 
 
 def test_a_network_without_metres_has_them_from_points_or_gives_the_reason(robot, tmp_path):
+    pytest.importorskip("onnx", reason="makes a network of its own")
     from image_model import write_image_model
 
     start(robot, write_image_model(tmp_path / "relative"), ("/points", PointCloud2))
@@ -372,6 +373,7 @@ def test_a_middleware_that_tells_no_events_is_listened_to_all_the_same(robot, di
 
 
 def test_odometry_tells_the_scale_where_a_pose_network_sees_the_same_motion(robot, tmp_path):
+    pytest.importorskip("onnx", reason="makes a network of its own")
     from dial_model import write_model
     from pose_model import write_pose_model
 
@@ -391,6 +393,7 @@ def test_odometry_tells_the_scale_where_a_pose_network_sees_the_same_motion(robo
 
 
 def test_the_pose_network_of_another_depth_model_is_refused(robot, dial_model, tmp_path):
+    pytest.importorskip("onnx", reason="makes a network of its own")
     from pose_model import write_pose_model
 
     pose = write_pose_model(tmp_path / "pose", depth_model="another", ahead=1.0)
