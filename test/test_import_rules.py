@@ -60,7 +60,7 @@ FILES: dict[str, set[str]] = {
 
 ROS = {
     "rclpy", "rcl_interfaces", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs",
-    "rosgraph_msgs", "sensor_msgs", "std_msgs", "tf2_msgs", "tf2_ros", "cv_bridge", "sensor_msgs_py",
+    "rosgraph_msgs", "sensor_msgs", "std_msgs", "tf2_msgs", "cv_bridge",
 }  # fmt: skip
 # Layer -> third-party packages that it may import at the head of a file.
 THIRD_PARTY: dict[str, set[str]] = {
@@ -81,7 +81,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "objectives": {"torch"},
     "evaluation": {"numpy", "cv2"},
     "training": {"numpy", "cv2", "torch", "lightning", "yaml"},
-    "ros": {"numpy", "cv2"} | (ROS - {"tf2_ros", "cv_bridge", "sensor_msgs_py"}),
+    "ros": {"numpy", "cv2"} | (ROS - {"tf2_msgs", "cv_bridge"}),
     "cli": {"numpy", "rich"},
     "launching": {"launch", "launch_ros", "ament_index_python", "lifecycle_msgs"},
     "estimator": {"numpy"},
@@ -95,7 +95,7 @@ AT_POINT_OF_USE: dict[str, set[str]] = {
     "datasets": {"rosbags", "mcap", "yaml", "PIL", "h5py"},
     "evaluation": {"matplotlib", "scipy", "rich"},
     "training": {"onnx", "onnxruntime", "rich"},
-    "ros": {"tf2_ros", "cv_bridge", "sensor_msgs_py"},
+    "ros": {"tf2_msgs", "cv_bridge"},
     "cli": {"numpy", "cv2", "rich", "rosbags", "rclpy", "torch", "yaml", "matplotlib"},
 }
 
@@ -200,7 +200,7 @@ def test_imports_go_one_way():
         Import("datasets/sample.py", 1, "mono_depth_ros.training.trainer", False),
         Import("networks/pose_net.py", 1, "mono_depth_ros.geometry.camera", True),
         Import("training/trainer.py", 1, "mono_depth_ros.inference.engine", True),
-        Import("ros/depth_node.py", 1, "tf2_ros", True),
+        Import("ros/depth_node.py", 1, "tf2_msgs", True),
         Import("ros/depth_node.py", 1, "mono_depth_ros.cli.main", False),
         Import("errors.py", 1, "mono_depth_ros.share", True),
         Import("perception/dial.py", 1, ".snapshot", True),

@@ -13,12 +13,13 @@ What brings the messages (rclpy, a recorded bag, a test) is transport and decide
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from mono_depth_ros.errors import DataError, MonoDepthError
 from mono_depth_ros.geometry.camera import PinholeCamera
+from mono_depth_ros.geometry.rigid import RigidTransform
 from mono_depth_ros.intake.clock_watch import ClockWatch
 from mono_depth_ros.intake.extrinsics import CameraExtrinsics
 from mono_depth_ros.messages.camera_info import camera_from_info
@@ -45,6 +46,7 @@ MAX_FRAMES = 16
 ALIGNED_FRAME = "aligned to the camera"
 # Where a message of the base's motion does not name its frame (REP 105).
 BASE_FRAME = "base_link"
+ODOM_FRAME = "odom"  # where the base moves, on /tf (REP 105)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ class CameraImage:
     stamp_ns: int
     camera_frame: str
     image_rgb: RgbImage
+
+
+class PoseSamples(Protocol):
+    """Tells where a frame was in its parent, as TransformTree does."""
+
+    def samples(self, parent: str, child: str, after_ns: int) -> Sequence[tuple[int, RigidTransform]]: ...
 
 
 class SensorIntake:
@@ -112,6 +120,8 @@ class SensorIntake:
         self._clocks = ClockWatch()
         self._frames: frozenset[tuple[str, str]] = frozenset()
         self._odometry_frame, self._base_frame = "", ""
+        self._told_motion = False
+        self._heard: tuple[int, RigidTransform] | None = None
         self._depth_camera: PinholeCamera | None = None
         self._put: dict[str, Callable[[Any], None]] = {
             CAMERA_INFO: self._put_camera_info,
@@ -151,6 +161,22 @@ class SensorIntake:
         told += [(CAMERA_INFO, self.lens.warning), (IMAGE, self._bits.warning)]
         return tuple((sensor, warning) for sensor, warning in told if warning)
 
+    def hear_motion(self, transforms: PoseSamples) -> None:
+        """Takes the motion of base_link in odom (REP 105) from transforms, while neither odometry nor twist tell it."""
+        if self._base_frame not in ("", BASE_FRAME) or self._told_motion:
+            return
+        for stamp_ns, T_odom_base in transforms.samples(ODOM_FRAME, BASE_FRAME, self._heard_ns):
+            before, self._heard = self._heard, (stamp_ns, T_odom_base)
+            moved_m = 0.0 if before is None else float(np.linalg.norm(T_odom_base[:3, 3] - before[1][:3, 3]))
+            since_s = 1.0 if before is None else (stamp_ns - before[0]) * 1e-9
+            self._clocks.message(ODOMETRY, stamp_ns)
+            self.buffer.add_odometry(stamp_ns, T_odom_base, moved_m / since_s)
+            self._base_frame = BASE_FRAME
+
+    @property
+    def _heard_ns(self) -> int:
+        return 0 if self._heard is None else self._heard[0]
+
     def image_arrived(self, stamp_ns: int) -> None:
         """Tells that an image of this stamp is there, though it may be decoded later or never."""
         self._clocks.image(stamp_ns)
@@ -171,9 +197,14 @@ class SensorIntake:
 
     def snapshot(self, image: CameraImage) -> SensorSnapshot | NoSnapshot:
         """What is known at the stamp of an image, by the places of the sensors as they are known now."""
-        problems = self.extrinsics.update(self.buffer, image.camera_frame, self._frames, self._base_frame)
+        frames = image.camera_frame, self._frames, self._base_frame
+        problems = self.extrinsics.update(self.buffer, *frames, image.stamp_ns or None)
         self.transform_problems = tuple(problems)
         return self.buffer.snapshot(image.stamp_ns, image.camera_frame, image.image_rgb)
+
+    def knows_places_at(self, stamp_ns: int, camera_frame: str) -> bool:
+        """Whether the place of everything that moves is known at this stamp of an image."""
+        return self.extrinsics.known_at(frame_name(camera_frame), self._frames, self._base_frame, stamp_ns)
 
     def snapshot_of(self, msg: Any) -> SensorSnapshot | NoSnapshot:
         """`image` and `snapshot` in one; an image that cannot be read is a reason."""
@@ -233,6 +264,7 @@ class SensorIntake:
 
     def _put_odometry(self, msg: Any) -> None:
         stamp_ns, reading = _required_stamp_ns(msg, ODOMETRY), decode_odometry(msg)
+        self._told_motion = True
         self._clocks.message(ODOMETRY, stamp_ns)
         self.buffer.add_odometry(stamp_ns, reading.T_odom_base, reading.speed_mps)
         self._odometry_frame = self._base_frame = frame_name(msg.child_frame_id) or BASE_FRAME
@@ -247,6 +279,7 @@ class SensorIntake:
                 "it in the axes of the base"
             )
         self._clocks.message(TWIST, stamp_ns)
+        self._told_motion = True
         self.buffer.add_twist(stamp_ns, twist.linear_mps, twist.angular_radps)
         self._base_frame = self._odometry_frame or frame or BASE_FRAME
 

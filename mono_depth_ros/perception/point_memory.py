@@ -5,7 +5,7 @@ Sources are merged: each gives its scan nearest to the image, and the earlier on
 Where two disagree, the one nearer in time is right (lidar_memory.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mono_depth_ros.errors import DataError
@@ -64,6 +64,7 @@ class PointMemory:
         self._max_scans, self._max_points = max_scans, max_points
         self._scans: dict[str, list[ScanUnroller]] = {}
         self._T_camera_lidar: dict[str, RigidTransform] = {}
+        self._T_camera_scan: dict[str, Mapping[int, RigidTransform]] = {}
         self._logs = {POINTS: SensorLog(POINTS)}
 
     def add(self, source: str, scan: LidarScan) -> None:
@@ -101,6 +102,23 @@ class PointMemory:
         """Says where the points of a frame are measured. Points of a frame without this are not used."""
         self._T_camera_lidar[lidar_frame] = T_camera_lidar
         self.extrinsics_error = ""
+
+    def place_scans(self, lidar_frame: str, T_camera_lidar: Mapping[int, RigidTransform]) -> None:
+        """Says for scans of a frame that moves where they were measured, T_base_camera^-1 T_base_lidar by their stamps.
+
+        T_base_camera is that of the image, T_base_lidar that of the scan. Other scans of the frame are where `place`
+        says.
+        """
+        self._T_camera_scan[lidar_frame] = T_camera_lidar
+
+    def stamps_ns(self, lidar_frame: str) -> list[int]:
+        """Stamps of the scans of a frame that are kept."""
+        kept = (each.scan for scans in self._scans.values() for each in scans)
+        return [scan.stamp_ns for scan in kept if scan.lidar_frame == lidar_frame]
+
+    def _place_of(self, scan: LidarScan) -> RigidTransform:
+        moved = self._T_camera_scan.get(scan.lidar_frame, {})
+        return moved.get(scan.stamp_ns, self._T_camera_lidar[scan.lidar_frame])
 
     def is_placed(self, lidar_frame: str) -> bool:
         """Whether points of this frame can be used."""
@@ -183,7 +201,7 @@ class PointMemory:
             return _OneSource(FoundPoints(age_s=age_s), SensorState.STALE, "points_stale")
         carried = self._carry(known[0], stamp_ns, T_base_camera, odometry)
         if carried is None:
-            T_camera_lidar = self._T_camera_lidar[nearest.lidar_frame]
+            T_camera_lidar = self._place_of(nearest)
             still = CarriedScan(age_s, transform_points(T_camera_lidar, nearest.points_lidar_m), T_camera_lidar)
             why_not = _why_not_carried(known[0], stamp_ns, T_base_camera, odometry)
             how = "at_image_stamp" if age_s == 0 else f"not_motion_compensated: {why_not}"
@@ -228,7 +246,7 @@ class PointMemory:
     ) -> CarriedScan | None:
         if T_base_camera is None:
             return None
-        return carry(kept, self._T_camera_lidar[kept.scan.lidar_frame], T_base_camera, odometry, stamp_ns)
+        return carry(kept, self._place_of(kept.scan), T_base_camera, odometry, stamp_ns)
 
 
 def _distance(one: _OneSource) -> float:

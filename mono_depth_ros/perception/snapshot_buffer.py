@@ -5,7 +5,7 @@ message_filters is not used: its synchroniser stops when one topic stops, and a 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mono_depth_ros.geometry.camera import PinholeCamera, Points
@@ -126,6 +126,16 @@ class SnapshotBuffer:
         """Says where a LiDAR sits. Points of a frame without this are not used."""
         with self._lock:
             self._points.place(lidar_frame, T_camera_lidar)
+
+    def place_scans(self, lidar_frame: str, T_camera_lidar: Mapping[int, RigidTransform]) -> None:
+        """Says where single scans of a LiDAR that moves were measured; see `PointMemory.place_scans`."""
+        with self._lock:
+            self._points.place_scans(lidar_frame, T_camera_lidar)
+
+    def scan_stamps(self, lidar_frame: str) -> list[int]:
+        """Stamps (ns) of the scans of a frame that are kept."""
+        with self._lock:
+            return self._points.stamps_ns(lidar_frame)
 
     def set_T_base_camera(self, T_base_camera: RigidTransform) -> None:
         """Says where the camera sits; without it, points and motion cannot be carried by odometry."""

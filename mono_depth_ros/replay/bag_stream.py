@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from mono_depth_ros.datasets.bags.drive import bag_sensors, transform_topics
+from mono_depth_ros.datasets.bags.drive import bag_sensors, is_static, tells_motion, transform_topics
 from mono_depth_ros.datasets.bags.reader import BagMessage, Rosbag2Reader, arrival_order
 from mono_depth_ros.datasets.bags.topics import BagTopics
 from mono_depth_ros.errors import DataError
@@ -64,6 +64,7 @@ class BagStream:
         self._sources = [sensor for sensor in self._sensors.values() if sensor in POINT_SOURCES]
         self._topics = frozenset({*self._sensors, *transform_topics(bag.types)})
         self._tree = TransformTree()
+        self._moves_by_transforms = not tells_motion(bag.types)
         self._now_ns = bag.start_ns
         self._held: _HeldImage | None = None
         places = {
@@ -104,7 +105,9 @@ class BagStream:
         try:
             decoded = self._bag.decode(message)
             if sensor == "transforms":
-                self._tree.put(decoded)
+                self._tree.put(decoded, is_static(message.topic))
+                if self._moves_by_transforms:
+                    self.stream.intake.hear_motion(self._tree)
         except DataError as error:
             self._report(sensor, str(error))
             if sensor == IMAGE:

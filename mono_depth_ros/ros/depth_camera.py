@@ -9,6 +9,7 @@ from collections.abc import Callable
 from rclpy.lifecycle import LifecycleNode
 
 from mono_depth_ros.inference.engine import OnnxEngine
+from mono_depth_ros.intake.sensor_intake import PoseSamples
 from mono_depth_ros.messages.outputs import ImageCounts
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.ros.conversions import MESSAGES
@@ -30,11 +31,19 @@ class DepthCamera:
         engine: what its depth is made by.
         problems: is told of what goes wrong.
         prefix: before the names of the camera's topics, such as "front/".
+        transforms: tell the motion where nobody publishes odometry; None if they are not asked.
     """
 
     def __init__(
-        self, node: LifecycleNode, stream: DepthStream, engine: OnnxEngine, problems: ProblemLog, prefix: str = ""
+        self,
+        node: LifecycleNode,
+        stream: DepthStream,
+        engine: OnnxEngine,
+        problems: ProblemLog,
+        prefix: str = "",
+        transforms: PoseSamples | None = None,
     ) -> None:
+        self._transforms = transforms
         self.stream = stream
         self.outputs = DepthOutputs(node, prefix)
         self.inputs: DepthInputs | None = None
@@ -47,7 +56,13 @@ class DepthCamera:
 
     def listen(self, taker: ImageTaker, sources: tuple[str, ...], wanted: Callable[[], bool]) -> None:
         """Subscribes the camera's topics and the named sources of points; images go to the taker while wanted."""
-        self.inputs = DepthInputs(self._node, self, taker, sources, wanted, self._prefix)
+        self.inputs = DepthInputs(self._node, self, taker, sources, wanted, self._prefix, self._transforms)
+
+    def drain(self) -> None:
+        """Takes what waits in the middleware until an image needs it; from the worker's thread."""
+        inputs = self.inputs
+        if inputs is not None:
+            inputs.drain()
 
     def stop_listening(self) -> None:
         """Ends the subscriptions."""
@@ -85,6 +100,7 @@ class DepthCamera:
 
     def health(self, node: NodeHealth, counts: ImageCounts) -> NodeHealth:
         """What there is to say on /diagnostics now, beside what is known of the node."""
+        self.drain()  # what comes while no image does is counted too
         stream, latest = self.stream, self.stream.latest
         image, share = stream.images.report(), stream.reports[0].used_share if stream.reports else 0.0
         reports = (dataclasses.replace(image, used_share=share), *stream.reports[1:])

@@ -3,10 +3,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
+from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
@@ -15,15 +17,26 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, Range
 
+from mono_depth_ros.intake.sensor_intake import PoseSamples
 from mono_depth_ros.messages.stamps import stamp_ns_of
 from mono_depth_ros.perception.point_memory import POINTS, RANGE, SCAN, SPARSE_DEPTH
+from mono_depth_ros.ros.drained_topic import DrainedTopic
 from mono_depth_ros.stream.image_worker import ImageTaker, ReceivedImage
 from mono_depth_ros.stream.topic_names import camera_topics
 
 if TYPE_CHECKING:
     from mono_depth_ros.ros.depth_camera import DepthCamera
 
-_DEPTHS = {"image": 5, "camera_info": 10, POINTS: 5, SCAN: 5, SPARSE_DEPTH: 5, RANGE: 20, "odometry": 50, "twist": 50}
+_DEPTHS = {
+    "image": 5,
+    "camera_info": 10,
+    POINTS: 5,
+    SCAN: 5,
+    SPARSE_DEPTH: 5,
+    RANGE: 20,
+    "odometry": 1000,
+    "twist": 1000,
+}
 _OVERRIDABLE = (
     QoSPolicyKind.HISTORY,
     QoSPolicyKind.DEPTH,
@@ -44,6 +57,7 @@ class DepthInputs:
         wanted: whether depth is to be made at all.
         prefix: before the names of what belongs to the camera (image, camera_info, sparse_depth); those of the
             robot's other sensors stay as they are.
+        transforms: tell the motion where nobody publishes odometry or twist; None if they are not asked.
     """
 
     def __init__(
@@ -54,7 +68,9 @@ class DepthInputs:
         point_sources: Sequence[str],
         wanted: Callable[[], bool],
         prefix: str = "",
+        transforms: PoseSamples | None = None,
     ) -> None:
+        self._transforms = transforms
         self._node, self._stream, self._qos = node, camera.stream, camera.qos
         self._taker, self._wanted = taker, wanted
         config = self._stream.config
@@ -77,9 +93,12 @@ class DepthInputs:
         self._subscriptions = [
             self._camera_info,
             self._subscribe("image", image_type, topics.image, self._store_image),
-            self._store("odometry", Odometry, "odom"),
-            self._store("twist", TwistStamped, "twist"),
         ]
+        # What comes most often is decoded when an image asks for it.
+        self._drained = {
+            "odometry": DrainedTopic(node, partial(self._store, "odometry", Odometry, "odom")),
+            "twist": DrainedTopic(node, partial(self._store, "twist", TwistStamped, "twist")),
+        }
         self._info_topic = topics.camera_info
         self._latched: Subscription | None = None
         self._point_topics = {}
@@ -97,17 +116,36 @@ class DepthInputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        for topic in self._drained.values():
+            topic.destroy()
+        self._drained.clear()
 
-    def _store(self, sensor: str, message_type: Any, topic: str) -> Subscription:
+    def drain(self) -> None:
+        """Takes the motion that waits in the middleware; where nobody publishes any, that of transforms."""
+        drained = dict(self._drained)
+        for sensor, topic in drained.items():
+            for message in topic.take():
+                self._stream.receive(sensor, message)
+        if self._transforms is not None and drained and not any(map(_has_publisher, drained.values())):
+            self._stream.intake.hear_motion(self._transforms)
+
+    def _store(self, sensor: str, message_type: Any, topic: str, group: CallbackGroup | None = None) -> Subscription:
         """Subscribes a small message, which is decoded at once."""
 
         def store(message: Any) -> None:
             if not self._stream.receive(sensor, message):
                 self._taker.wake()
 
-        return self._subscribe(sensor, message_type, topic, store)
+        return self._subscribe(sensor, message_type, topic, store, group)
 
-    def _subscribe(self, sensor: str, message_type: Any, topic: str, callback: Callable[[Any], None]) -> Subscription:
+    def _subscribe(
+        self,
+        sensor: str,
+        message_type: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        group: CallbackGroup | None = None,
+    ) -> Subscription:
         """Best effort by default, so that it matches every publisher; every policy can be overridden by parameter."""
         qos = self._qos
 
@@ -119,6 +157,7 @@ class DepthInputs:
                 QoSProfile(depth=_DEPTHS[sensor], reliability=ReliabilityPolicy.BEST_EFFORT),
                 qos_overriding_options=QoSOverridingOptions(policy_kinds=_OVERRIDABLE),
                 event_callbacks=events,
+                callback_group=group,
             )
 
         try:
@@ -159,6 +198,10 @@ class DepthInputs:
             self._taker.offer(ReceivedImage(message, stamp_ns, time.monotonic()))
         else:
             self._taker.skip()
+
+
+def _has_publisher(topic: DrainedTopic) -> bool:
+    return bool(topic.subscription.get_publisher_count())
 
 
 def _is_latched(publisher: TopicEndpointInfo) -> bool:

@@ -46,9 +46,11 @@ class OneCamera(DepthWork):
         return self.worker.counts()
 
     def _ready(self, image: ReceivedImage) -> bool:
+        self.camera.drain()
         return self.camera.stream.ready(image, self.camera.sources())
 
     def _process(self, image: ReceivedImage) -> bool:
+        self.camera.drain()
         output = self.camera.stream.process(image)
         made = isinstance(output.outcome, DepthResult)
         # The worker counts the current image only after it is done.
@@ -88,7 +90,7 @@ class DepthNode(ManagedDepthNode):
             self.problems.report,
             image_topic=self.resolve_topic_name("image"),
         )
-        return OneCamera(DepthCamera(self, stream, engine, self.problems))
+        return OneCamera(DepthCamera(self, stream, engine, self.problems, transforms=self.transforms))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -114,6 +114,11 @@ class ManagedDepthNode(LifecycleNode, abc.ABC):  # type: ignore[misc]  # rclpy h
         """Where a sensor sits: x, y, z, qx, qy, qz, qw of a parameter, or TF where there are none."""
         if numbers:
             return given_transform(numbers)
+        return self.transforms
+
+    @property
+    def transforms(self) -> TfTransforms:
+        """TF, listened to from the first time on that it is asked for."""
         if self._tf is None:
             self._tf = TfTransforms(self)
         return self._tf

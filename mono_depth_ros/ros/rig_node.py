@@ -61,7 +61,7 @@ class Rig(DepthWork):
             self._publish,
             self._publish_cloud,
             self._cloud_is_wanted,
-            lambda camera: self.cameras[camera].sources(),
+            self._sources,
             self._crashed,
             node.problems.report,
         )
@@ -95,6 +95,11 @@ class Rig(DepthWork):
 
     def _cloud_is_wanted(self) -> bool:
         return bool(self._cloud.get_subscription_count() > 0)
+
+    def _sources(self, camera: str) -> list[str]:
+        """Sources of points that somebody publishes now; asked before every moment, which takes what waits."""
+        self.cameras[camera].drain()
+        return self.cameras[camera].sources()
 
     def _publish(self, camera: str, output: StreamOutput) -> None:
         self.cameras[camera].publish(output, self.counts(camera))
@@ -144,7 +149,10 @@ class RigNode(ManagedDepthNode):
                 tuple(streams.values()) if first else (),
                 self.resolve_topic_name(f"{name}/image"),
             )
-        cameras = {name: DepthCamera(self, streams[name], engine, self.problems, f"{name}/") for name in rig.cameras}
+        cameras = {
+            name: DepthCamera(self, streams[name], engine, self.problems, f"{name}/", self.transforms)
+            for name in rig.cameras
+        }
         return Rig(self, engine, rig, cameras, places)
 
     def _read(self, parameter: RigParameter) -> Any:

@@ -174,7 +174,7 @@ class DepthStream:
         self._time_jumped.set()
 
     def ready(self, image: ReceivedImage, sources: Sequence[str]) -> bool:
-        """Whether there is nothing to hold this image for: camera_info of its size, and points.
+        """Whether there is nothing to hold this image for: camera_info of its size, what moves, and points.
 
         Args:
             image: as received.
@@ -182,6 +182,8 @@ class DepthStream:
         """
         width_px, height_px = getattr(image.message, "width", 0), getattr(image.message, "height", 0)
         if self.buffer.camera() is None or (width_px and not self.buffer.has_camera_for(width_px, height_px)):
+            return False
+        if not self.intake.knows_places_at(image.stamp_ns, str(image.message.header.frame_id)):
             return False
         return self.has_points_for(image.stamp_ns, sources)
 

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from mono_depth_ros.messages.outputs import ImageCounts
 
+# What an image is held for may come without a word, as transforms do.
+_POLL_S = 0.01
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedImage:
@@ -159,4 +162,4 @@ class ImageWorker:
                 if self._stopping or self._newest is not None or remaining_s <= 0:
                     return
                 if self._events == seen:
-                    self._changed.wait(remaining_s)
+                    self._changed.wait(min(remaining_s, _POLL_S))

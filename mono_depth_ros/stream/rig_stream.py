@@ -174,7 +174,7 @@ class RigStream:
             result = outcomes.get(camera)
             if not isinstance(result, DepthResult):
                 continue
-            T_base_camera = self._place(camera, result.camera_frame)
+            T_base_camera = self._place(camera, result.camera_frame, result.stamp_ns)
             if T_base_camera is None:
                 continue
             views.append(RigView(result.camera, result.depth_m, result.image_rgb, T_base_camera))
@@ -183,15 +183,16 @@ class RigStream:
             points_m, colours, _ = merge_views(views, stride, self.config.hidden_share)
             self._publish_cloud((points_m[None], np.ascontiguousarray(colours[None])), newest_ns)
 
-    def _place(self, camera: str, frame: str) -> RigidTransform | None:
-        """T_base_camera, asked for until it is known; a camera without is left out of the merged cloud."""
-        if (camera, frame) not in self._known:
-            try:
-                self._known[camera, frame] = self._places[camera].lookup(self.config.base_frame, frame)
-            except FrameError as error:
-                self._report("extrinsics", str(error))
-                return None
-        return self._known[camera, frame]
+    def _place(self, camera: str, frame: str, stamp_ns: int) -> RigidTransform | None:
+        """T_base_camera, asked for until it is known, always if it moves; a camera without is left out of the cloud."""
+        places, base = self._places[camera], self.config.base_frame
+        try:
+            moves = places.known_until_ns(base, frame) is not None
+            if moves or (camera, frame) not in self._known:
+                self._known[camera, frame] = places.lookup(base, frame, stamp_ns if moves else None)
+        except FrameError as error:
+            self._report("extrinsics", str(error))
+        return self._known.get((camera, frame))
 
     def _forget_after_jump(self, stamp_ns: int) -> None:
         jump_back_ns = int(self.config.slot_policy().jump_back_s * 1e9)

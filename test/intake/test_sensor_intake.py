@@ -270,3 +270,17 @@ def test_images_without_stamps_are_said_to_have_none():
     intake = intake_of(SnapshotBuffer())
     intake.image_arrived(0)
     assert intake.warnings()[0][1].startswith("no_stamp")
+
+
+def test_the_motion_of_transforms_counts_where_nothing_else_tells_it():
+    tree, buffer = TransformTree(), SnapshotBuffer()
+    intake = SensorIntake(buffer, CameraExtrinsics({"points": tree}, tree))
+    for step in range(20):
+        pose = rigid_from_quaternion([0.1 * step, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0])
+        tree.add("odom", "base_link", pose, 10**9 + step * 10**8)
+        intake.hear_motion(tree)
+    track = buffer._odometry
+    assert len(track) == 20 and track.speed_at(2 * 10**9) == pytest.approx(1.0)
+    assert track.pose_at(2 * 10**9 + 5 * 10**7)[0, 3] == pytest.approx(1.05)
+    intake.hear_motion(tree)
+    assert len(track) == 20  # each but once

@@ -88,3 +88,30 @@ def test_a_message_with_one_broken_transform_gives_the_others_and_is_told():
     with pytest.raises(DataError, match="never filled in"):
         tree.put(SimpleNamespace(transforms=[entry("base", "bad", 0.0), entry("base", "good", 1.0)]))
     assert tree.frames() == ("base", "good")
+
+
+def test_what_moves_is_known_between_its_messages_and_forgotten_after_some_seconds():
+    tree = TransformTree()
+    for second in range(30):
+        tree.add("odom", "base_link", rigid_from_quaternion([2.0 * second, 0, 0], [0, 0, 0, 1]), second * 10**9)
+    assert tree.lookup("odom", "base_link", 25 * 10**9 + 250_000_000)[0, 3] == pytest.approx(50.5)
+    assert tree.lookup("odom", "base_link")[0, 3] == tree.lookup("odom", "base_link", 99 * 10**9)[0, 3] == 58.0
+    assert tree.lookup("odom", "base_link", 0)[0, 3] == 38.0
+    assert [stamp_ns // 10**9 for stamp_ns, _ in tree.samples("odom", "base_link", 26 * 10**9)] == [27, 28, 29]
+    assert tree.known_until_ns("base_link", "odom") == 29 * 10**9
+
+
+def test_what_is_sent_over_and_over_does_not_move():
+    tree = TransformTree()
+    for second in range(30):
+        tree.add("base_link", "camera", np.eye(4), second * 10**9)
+    assert tree.known_until_ns("base_link", "camera") is None
+    assert len(tree.samples("base_link", "camera", 0)) == 1
+
+
+def test_time_that_begins_anew_forgets_what_moved():
+    tree = TransformTree()
+    for second in (100, 101, 102, 103, 104, 5):
+        tree.add("odom", "base_link", rigid_from_quaternion([second, 0, 0], [0, 0, 0, 1]), second * 10**9)
+    assert tree.samples("odom", "base_link", 0)[0][0] == 5 * 10**9
+    assert tree.lookup("odom", "base_link", 103 * 10**9)[0, 3] == 5.0

@@ -66,7 +66,12 @@ def received(robot: Robot, sensor: str, count: int) -> None:
     """Waits until so many messages of an input were taken in."""
     buffer = robot.node.work.camera.stream.buffer
     log = buffer._logs.get(sensor) or buffer._points.log(sensor)
-    robot.wait(lambda: log.received >= count, f"{count} of {sensor}")
+
+    def came() -> bool:
+        robot.node.work.camera.drain()  # as the next image would
+        return log.received >= count
+
+    robot.wait(came, f"{count} of {sensor}")
 
 
 def status_of(robot: Robot, frame: int, image: Image | None = None) -> DepthStatus:

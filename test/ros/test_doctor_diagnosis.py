@@ -194,12 +194,12 @@ def test_reasons_of_the_status_are_explained(changes, name, severity):
 
 def test_an_input_that_the_node_cannot_place_or_read_is_told_in_its_words():
     inputs = (
-        InputHealth("points", False, "no_tf2_ros: expected tf2_ros", 30, 0, ""),
+        InputHealth("points", False, "no_tf2_msgs: expected tf2_msgs", 30, 0, ""),
         InputHealth("odometry", True, "carries_points", 30, 4, "odometry: expected finite numbers"),
         InputHealth("scan", False, "no_scan", 0, 0, ""),
     )
     found = said(dataclasses.replace(HEALTHY, status=dataclasses.replace(STATUS, inputs=inputs)))
-    assert "extrinsics.T_camera_lidar" in found["no_tf2_ros"].to_do
+    assert "extrinsics.T_camera_lidar" in found["no_tf2_msgs"].to_do
     assert "4 of 30" in found["odometry_rejected"].what
     assert "no_scan" not in found
 

@@ -197,7 +197,7 @@ def test_a_rig_in_a_single_process_gives_one_cloud(robot, dial_model):
 
 
 def test_the_demo_drives_and_loses_its_lidar_on_schedule(robot):
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros (a distribution's ROS 2)")
+    pytest.importorskip("tf2_msgs", reason="needs tf2_msgs (a distribution's ROS 2)")
     arguments = ("seconds:=3.0", "width_px:=160", "height_px:=48", "failures:=['lidar 1-3']", "rviz:=false")
     with launched(robot.domain, "demo.launch.py", *arguments):
         statuses = robot.listen("/depth_node/status", DepthStatus)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TF extrinsics and the launch files, for real, wherever tf2_ros and launch_ros are installed."""
+"""TF extrinsics and the launch files, for real, wherever tf2_msgs and launch_ros are installed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def send_until_completed(robot: Robot, frames: int = 100) -> list[DepthStatus]:
 
 
 def test_the_place_of_the_lidar_comes_from_tf(robot, dial_model):
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros (a distribution's ROS 2)")
+    pytest.importorskip("tf2_msgs", reason="needs tf2_msgs (a distribution's ROS 2)")
     robot.start_node(model=str(dial_model))
     robot.listen(STATUS, DepthStatus)
     robot.advertise("/image", Image)
@@ -88,7 +88,7 @@ def test_the_place_of_the_lidar_comes_from_tf(robot, dial_model):
 
 def test_the_launch_file_starts_a_node_that_completes_with_extrinsics_from_tf(robot, dial_model):
     pytest.importorskip("launch_ros", reason="needs launch_ros (a distribution's ROS 2)")
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros (a distribution's ROS 2)")
+    pytest.importorskip("tf2_msgs", reason="needs tf2_msgs (a distribution's ROS 2)")
     ros2 = shutil.which("ros2")
     if ros2 is None:
         pytest.skip("needs the ros2 command (a distribution's ROS 2)")

@@ -15,6 +15,7 @@ from mono_depth_ros.datasets.bags.topics import (
     COMPRESSED_IMAGE,
     IMAGE,
     LASER_SCAN,
+    MOTION_TYPES,
     RANGE,
     TRANSFORMS,
     TWIST,
@@ -95,6 +96,16 @@ def transform_topics(types: dict[str, str]) -> tuple[str, ...]:
     return tuple(topic for topic, kind in types.items() if kind == TRANSFORMS)
 
 
+def is_static(topic: str) -> bool:
+    """Whether transforms of a topic hold at all times."""
+    return topic.endswith("tf_static")
+
+
+def tells_motion(types: dict[str, str]) -> bool:
+    """Whether a bag has odometry or a twist, used or not; where it has none, transforms tell the motion."""
+    return not set(MOTION_TYPES).isdisjoint(types.values())
+
+
 class BagDrive:
     """The messages of one camera's drive, once through.
 
@@ -138,7 +149,9 @@ class BagDrive:
                 if hear is not None:
                     hear(message, decoded)
                 if message.topic in transforms:
-                    self._tree.put(decoded)
+                    self._tree.put(decoded, is_static(message.topic))
+                    if not tells_motion(self._bag.types):
+                        self._intake.hear_motion(self._tree)
             except DataError as error:
                 self.left_out[_of(message.topic, str(error))] += 1
                 continue

@@ -82,9 +82,9 @@ INPUT_REASONS: dict[str, tuple[str, str]] = {
         "nobody tells where this sensor sits in the camera's frame",
         "publish it on /tf_static, or set extrinsics.T_camera_lidar and extrinsics.T_base_camera",
     ),
-    "no_tf2_ros": (
-        "tf2_ros is not installed where the node runs, so it cannot ask TF",
-        "install tf2_ros, or set extrinsics.T_camera_lidar and extrinsics.T_base_camera",
+    "no_tf2_msgs": (
+        "tf2_msgs is not installed where the node runs, so it cannot ask TF",
+        "install tf2_msgs, or set extrinsics.T_camera_lidar and extrinsics.T_base_camera",
     ),
     "no_frame_id": ("a message has an empty frame_id", "set the frame_id of the driver"),
     "points_stale": (
