@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.errors import DataError, FrameError
-from mono_depth_ros.geometry.rigid import RigidTransform, interpolate_rigid, invert_rigid
+from mono_depth_ros.geometry.rigid import RigidTransform, interpolate_rigid, invert_rigid, rigid_from_quaternion
 from mono_depth_ros.messages.odometry import decode_transform
 from mono_depth_ros.messages.stamps import stamp_ns_of
 
@@ -15,12 +15,17 @@ from mono_depth_ros.messages.stamps import stamp_ns_of
 MAX_FRAMES = 10_000
 _HISTORY_NS = 10_000_000_000
 _MAX_SAMPLES = 10_000  # of one frame
+_OUTDATED_TOGETHER = 100  # are dropped at once, since the others have to move up
 # A stamp this much before the one before means that time began anew, as when a bag is played in a loop.
 _JUMP_BACK_NS = 1_000_000_000
 # A mount that was calibrated anew changes once; what changes more often moves.
 _MOVES_FROM = 3
 # Metres, and elements of a rotation matrix: less is rounding of a publisher.
 _SAME_PLACE = 1e-6
+_FAR_M = 1e6
+
+
+_Numbers = tuple[float, ...]  # x y z qx qy qz qw, which become a matrix when they are asked for
 
 
 class _Edge:
@@ -29,43 +34,58 @@ class _Edge:
     def __init__(self, parent: str) -> None:
         self.parent = parent
         self.stamps_ns: list[int] = []
-        self.transforms: list[RigidTransform] = []
+        self.samples: list[_Numbers | RigidTransform] = []
         self.changes = 0
 
     @property
     def moves(self) -> bool:
         return self.changes >= _MOVES_FROM
 
-    def add(self, T_parent_child: RigidTransform, stamp_ns: int | None) -> None:
+    def add(self, sample: _Numbers | RigidTransform, stamp_ns: int | None) -> None:
         """Keeps a transform; without a stamp, one that holds at all times."""
         if stamp_ns is None or (self.stamps_ns and stamp_ns < self.stamps_ns[-1] - _JUMP_BACK_NS):
-            self.stamps_ns, self.transforms, self.changes = [], [], 0
+            self.stamps_ns, self.samples, self.changes = [], [], 0
         stamp_ns = stamp_ns or 0
         at = bisect_right(self.stamps_ns, stamp_ns)
         if at and self.stamps_ns[at - 1] == stamp_ns:
-            self.transforms[at - 1] = T_parent_child
+            self.samples[at - 1] = sample
             return
-        if self.transforms and not np.allclose(self.transforms[-1], T_parent_child, rtol=0.0, atol=_SAME_PLACE):
+        if self.samples and not self.moves and not _same(self.samples[-1], sample):
             self.changes += 1
         if not self.changes:  # what has never changed is known by one sample
-            self.stamps_ns, self.transforms, at = [], [], 0
+            self.stamps_ns, self.samples, at = [], [], 0
         self.stamps_ns.insert(at, stamp_ns)
-        self.transforms.insert(at, T_parent_child)
+        self.samples.insert(at, sample)
         outdated = max(
             bisect_left(self.stamps_ns, self.stamps_ns[-1] - _HISTORY_NS), len(self.stamps_ns) - _MAX_SAMPLES
         )
-        del self.stamps_ns[:outdated], self.transforms[:outdated]
+        if outdated > _OUTDATED_TOGETHER:
+            del self.stamps_ns[:outdated], self.samples[:outdated]
 
     def at(self, stamp_ns: int | None) -> RigidTransform:
         """At a stamp, between the two samples around it; before the first and after the last, that one."""
         if stamp_ns is None or not self.moves or stamp_ns >= self.stamps_ns[-1]:
-            return self.transforms[-1]
+            return self.transform(-1)
         after = bisect_right(self.stamps_ns, stamp_ns)
         if after == 0:
-            return self.transforms[0]
+            return self.transform(0)
         before_ns, after_ns = self.stamps_ns[after - 1], self.stamps_ns[after]
         fraction = (stamp_ns - before_ns) / (after_ns - before_ns)
-        return interpolate_rigid(self.transforms[after - 1], self.transforms[after], fraction)
+        return interpolate_rigid(self.transform(after - 1), self.transform(after), fraction)
+
+    def transform(self, index: int) -> RigidTransform:
+        """A sample as a matrix."""
+        sample = self.samples[index]
+        if isinstance(sample, tuple):
+            sample = self.samples[index] = rigid_from_quaternion(sample[:3], sample[3:])
+        return sample
+
+
+def _same(a: _Numbers | RigidTransform, b: _Numbers | RigidTransform) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return a == b or bool(np.allclose(a, b, rtol=0.0, atol=_SAME_PLACE))
+    first, second = (rigid_from_quaternion(one[:3], one[3:]) if isinstance(one, tuple) else one for one in (a, b))
+    return bool(np.allclose(first, second, rtol=0.0, atol=_SAME_PLACE))
 
 
 class TransformTree:
@@ -88,8 +108,7 @@ class TransformTree:
         for entry in msg.transforms:
             try:
                 stamp_ns = None if static else stamp_ns_of(entry.header.stamp)
-                T_parent_child = decode_transform(entry.transform)
-                self.add(str(entry.header.frame_id), str(entry.child_frame_id), T_parent_child, stamp_ns)
+                self._add(str(entry.header.frame_id), str(entry.child_frame_id), _sample(entry.transform), stamp_ns)
             except (DataError, FrameError) as error:
                 problems.append(str(error))
         if problems:
@@ -101,6 +120,9 @@ class TransformTree:
         Raises:
             FrameError: a frame has no name, is its own parent, or there are too many frames.
         """
+        self._add(parent, child, np.asarray(T_parent_child, dtype=np.float64), stamp_ns)
+
+    def _add(self, parent: str, child: str, sample: _Numbers | RigidTransform, stamp_ns: int | None) -> None:
         parent, child = parent.lstrip("/"), child.lstrip("/")
         if not parent or not child or parent == child:
             raise FrameError(f"transform: expected two different frame names, got {parent!r} and {child!r}")
@@ -109,7 +131,7 @@ class TransformTree:
             raise FrameError(f"transform: expected at most {MAX_FRAMES} frames, got one more ({child!r})")
         if edge is None or edge.parent != parent:
             edge = self._edges[child] = _Edge(parent)
-        edge.add(np.asarray(T_parent_child, dtype=np.float64), stamp_ns)
+        edge.add(sample, stamp_ns)
 
     def frames(self) -> tuple[str, ...]:
         """All known frames, sorted."""
@@ -121,7 +143,7 @@ class TransformTree:
         if edge is None or edge.parent != parent:
             return []
         first = bisect_right(edge.stamps_ns, after_ns)
-        return list(zip(edge.stamps_ns[first:], edge.transforms[first:], strict=True))
+        return [(edge.stamps_ns[index], edge.transform(index)) for index in range(first, len(edge.stamps_ns))]
 
     def lookup(self, target: str, source: str, stamp_ns: int | None = None) -> RigidTransform:
         """T_target_source float64 [4,4], chained through the nearest common ancestor.
@@ -176,3 +198,13 @@ class TransformTree:
                 raise FrameError(f"transforms: expected a tree, got a circle through {frame!r}")
             chain[frame] = None
         return chain
+
+
+def _sample(transform: Any) -> _Numbers | RigidTransform:
+    """A geometry_msgs/Transform, decoded at once only where it is not plainly good. Raises DataError."""
+    t, r = transform.translation, transform.rotation
+    numbers = (t.x, t.y, t.z, r.x, r.y, r.z, r.w)
+    squares = r.x * r.x + r.y * r.y + r.z * r.z + r.w * r.w
+    if 0.99 < squares < 1.01 and abs(t.x) + abs(t.y) + abs(t.z) < _FAR_M:
+        return numbers
+    return decode_transform(transform)

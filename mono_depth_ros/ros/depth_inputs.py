@@ -160,6 +160,8 @@ class DepthInputs:
                 callback_group=group,
             )
 
+        if group is not None:  # nobody waits for its events
+            return create(SubscriptionEventCallbacks(use_default_callbacks=False))
         try:
             return create(
                 SubscriptionEventCallbacks(

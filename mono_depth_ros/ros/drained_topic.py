@@ -27,19 +27,17 @@ class _Never(CallbackGroup):  # type: ignore[misc]  # rclpy has no types
 class DrainedTopic:
     """A subscription for what comes far more often than it is needed: odometry at 200 Hz, transforms at 500 Hz.
 
-    A callback for each message costs an executor a third of a core at these rates, most of it for being woken.
+    A callback for each message costs an executor a third of a core at these rates, most of it for being woken. Nor may
+    the executor wait for QoS events of such a topic: as long as messages lie there, that would wake it at once.
 
     Args:
-        node: owns the subscription; its executor still hears what the middleware tells of the topic (QoS events).
-        subscribe: makes the subscription in a callback group.
+        node: owns the subscription.
+        subscribe: makes the subscription in a callback group, without QoS events.
     """
 
     def __init__(self, node: Node, subscribe: Callable[[CallbackGroup], Subscription]) -> None:
         self._node, self._lock = node, threading.Lock()
         self.subscription = subscribe(_Never())
-        for handler in self.subscription.event_handlers:
-            handler.callback_group = node.default_callback_group
-            node.default_callback_group.add_entity(handler)
 
     def take(self) -> list[Any]:
         """The messages that wait, oldest first; from any thread."""

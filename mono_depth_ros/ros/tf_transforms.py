@@ -4,6 +4,7 @@
 import threading
 from typing import Any
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from mono_depth_ros.errors import DataError, FrameError
@@ -78,7 +79,12 @@ class TfTransforms:
             self._moving = DrainedTopic(
                 self._node,
                 lambda group: self._node.create_subscription(
-                    self._message_type, "/tf", lambda _message: None, _MOVING_QOS, callback_group=group
+                    self._message_type,
+                    "/tf",
+                    lambda _message: None,
+                    _MOVING_QOS,
+                    callback_group=group,
+                    event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
                 ),
             )
 

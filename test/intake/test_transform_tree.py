@@ -90,7 +90,8 @@ def test_a_message_with_one_broken_transform_gives_the_others_and_is_told():
     assert tree.frames() == ("base", "good")
 
 
-def test_what_moves_is_known_between_its_messages_and_forgotten_after_some_seconds():
+def test_what_moves_is_known_between_its_messages_and_forgotten_after_some_seconds(monkeypatch):
+    monkeypatch.setattr(transforms, "_OUTDATED_TOGETHER", 0)
     tree = TransformTree()
     for second in range(30):
         tree.add("odom", "base_link", rigid_from_quaternion([2.0 * second, 0, 0], [0, 0, 0, 1]), second * 10**9)
