@@ -320,6 +320,7 @@ def _write(folder: "ResultsFolder", evaluation: "Evaluation", origin: Mapping[st
 def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     from rich.console import Console
 
+    from mono_depth_ros.evaluation.cloud_quality import cloud_rows
     from mono_depth_ros.evaluation.evaluation_report import metric_rows, part_rows, sigma_rows, stability_rows
 
     console = Console()
@@ -336,6 +337,10 @@ def _print(evaluation: "Evaluation", origin: Mapping[str, Any]) -> None:
     for what, rows in (
         ("\nsigma against errors of log depth", sigma_rows(evaluation)),
         ("\nChange of the published depth from image to image", stability_rows(evaluation)),
+        (
+            "\nThe node's cloud at true edges, imprints of its input, dispersion of normals",
+            cloud_rows(evaluation.clouds()),
+        ),
     ):
         if rows:
             console.print(what)

@@ -32,6 +32,8 @@ class DepthSample:
         labels: uint8 [H,W], true class of each pixel of the image (Cityscapes train ids, our own from 19 on, 255
             unknown); None without.
         published: what the node made of this image; None where it was not asked, or made no depth.
+        cloud_m: float32, depth of ``published`` at the pixels that became points of the node's cloud, NaN elsewhere;
+            None with it.
         T_camera_lidar: float64 [4,4], where the points were measured: the LiDAR (z up) at its scan, seen from the
             camera at the image; None where nobody knows, or where several LiDARs are merged.
 
@@ -51,6 +53,7 @@ class DepthSample:
     T_world_camera: NDArray[np.float64] | None = None
     labels: NDArray[np.uint8] | None = None
     published: DepthResult | None = None
+    cloud_m: NDArray[np.float32] | None = None
     T_camera_lidar: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mono_depth_ros.datasets.prefetch import prefetched
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.evaluation.cloud_quality import image_cloud
 from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, StepScore
 from mono_depth_ros.evaluation.method_depths import (
     PUBLISHED,
@@ -237,6 +238,7 @@ def _score_image(
             if method in image.sigmas_log
         },
         stability=published_stability(sample.previous, sample) if isinstance(sample, FollowingSample) else None,
+        cloud=image_cloud(sample),
     )
 
 

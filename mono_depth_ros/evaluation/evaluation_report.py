@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mono_depth_ros.evaluation import html_page
+from mono_depth_ros.evaluation.cloud_quality import cloud_rows
 from mono_depth_ros.evaluation.evaluation_result import Evaluation, ImageScore, MethodScore
 from mono_depth_ros.evaluation.method_depths import (
     CLASSICAL,
@@ -163,7 +164,7 @@ def _origin_facts(evaluation: Evaluation, origin: Mapping[str, Any]) -> dict[str
 
 
 def _beyond_errors(evaluation: Evaluation) -> str:
-    """Sigma and stability, where there is something to tell of them."""
+    """Sigma, stability and the cloud, where there is something to tell of them."""
     text = ""
     if rows := sigma_rows(evaluation):
         pictures = (
@@ -174,6 +175,9 @@ def _beyond_errors(evaluation: Evaluation) -> str:
     if rows := stability_rows(evaluation):
         about = "<p>Change of log depth against the image before, carried along by the camera's motion.</p>"
         text += f"<h2>Stability</h2>{about}{html_page.table(rows)}\n"
+    if rows := cloud_rows(evaluation.clouds()):
+        about = "<p>Points at true edges, imprints of the input, dispersion of normals: docs/evaluation.md.</p>"
+        text += f"<h2>Cloud</h2>{about}{html_page.table(rows)}\n"
     return text
 
 

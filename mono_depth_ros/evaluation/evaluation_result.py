@@ -6,6 +6,7 @@ from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from mono_depth_ros.errors import DataError
+from mono_depth_ros.evaluation.cloud_quality import ImageCloud, image_cloud_from_dict
 from mono_depth_ros.evaluation.method_depths import METHODS, PUBLISHED
 from mono_depth_ros.evaluation.metrics import DepthMetrics, mean_metrics
 from mono_depth_ros.evaluation.protocols import Protocol
@@ -38,6 +39,7 @@ class ImageScore:
         withheld: pixels of truth that would be scored, had the node published a depth there.
         uncertainty: method -> how its sigma tells its errors, of methods that have one.
         stability: what the node published, against what it published of the image before; None where it cannot be told.
+        cloud: how good the node's cloud is; None where it made none.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImageScore:
     withheld: int = 0
     uncertainty: dict[str, ImageUncertainty] = field(default_factory=dict)
     stability: PairStability | None = None
+    cloud: ImageCloud | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -69,6 +72,7 @@ class ImageScore:
             "withheld": self.withheld,
             "uncertainty": {method: asdict(found) for method, found in self.uncertainty.items()},
             "stability": None if self.stability is None else self.stability.to_dict(),
+            "cloud": None if self.cloud is None else self.cloud.to_dict(),
         }
 
 
@@ -97,6 +101,7 @@ def image_score_from_dict(content: Mapping[str, Any]) -> ImageScore:
                 for method, found in content.get("uncertainty", {}).items()
             },
             stability=None if content.get("stability") is None else pair_stability_from_dict(content["stability"]),
+            cloud=None if content.get("cloud") is None else image_cloud_from_dict(content["cloud"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"score of an image: expected what an evaluation writes, got {error!r}") from error
@@ -212,6 +217,10 @@ class Evaluation:
         """How still what the node published holds; None where no two images can be compared."""
         pairs = [image.stability for image in self.every_image if image.stability is not None]
         return temporal_stability(pairs) if any(pair.pixels for pair in pairs) else None
+
+    def clouds(self) -> list[ImageCloud]:
+        """How good the node's clouds are, of all images that have one."""
+        return [image.cloud for image in self.every_image if image.cloud is not None]
 
     def parts(self, prefix: str) -> list[str]:
         """Slices whose names begin so, in the order in which they were first seen; ranges from near to far."""

@@ -59,6 +59,8 @@ def results_json(evaluation: Evaluation, origin: Mapping[str, Any]) -> bytes:
         content["uncertainty"] = {method: found.to_dict() for method, found in calibrations.items()}
     if (stability := evaluation.stability()) is not None:
         content["temporal"] = stability.to_dict()
+    if clouds := evaluation.clouds():
+        content["cloud"] = [cloud.to_dict() for cloud in clouds]
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 

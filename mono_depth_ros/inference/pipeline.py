@@ -228,6 +228,7 @@ class DepthPipeline:
             ),
             calibration=self._scaler.verdict,
             sigma_m=None if said.sigma_log is None else depth_m * said.sigma_log,
+            points=work.used,
         )
 
     def _without_offset(self, predicted_m: DepthMap, points: SparseDepth | None) -> DepthMap:
@@ -306,6 +307,7 @@ def at_image_size(result: DepthResult, snapshot: SensorSnapshot) -> DepthResult:
         depth_m=enlarged(result.depth_m, camera),
         image_rgb=snapshot.image_rgb,
         sigma_m=sigma_m,
+        points=None,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.distortion import Distortion
 from mono_depth_ros.messages.camera_info import camera_info_fields
+from mono_depth_ros.messages.compressed_depth import CompressedImageFields
 from mono_depth_ros.messages.images import ImageFields
 from mono_depth_ros.messages.point_clouds import PointCloudFields
 from mono_depth_ros.messages.stamps import stamp_parts
@@ -109,6 +110,11 @@ class OutputMessages:
             step=image.step,
             data=self._sequence(image.data),
         )
+
+    def compressed_image(self, header: Any, image: CompressedImageFields) -> Any:
+        """sensor_msgs/CompressedImage."""
+        compressed_image = self._type_of("sensor_msgs/msg/CompressedImage")
+        return compressed_image(header=header, format=image.format, data=self._sequence(image.data))
 
     def camera_info(self, header: Any, camera: PinholeCamera, distortion: Distortion | None = None) -> Any:
         """sensor_msgs/CameraInfo; where the lens is distorted, P = [K|0] describes the image after rectification."""

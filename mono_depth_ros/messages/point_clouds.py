@@ -15,7 +15,7 @@ from mono_depth_ros.messages.timed_points import MIN_RANGE_M, TimedPoints, is_me
 # A message may claim any size; a 128-beam LiDAR at its finest has about half a million points.
 MAX_POINTS = 16 * 1024 * 1024
 
-FLOAT32 = 7
+UINT8, FLOAT32 = 2, 7
 # sensor_msgs/PointField datatype -> element type; 9 and 10 are not in the message's definition, but PCL writes them.
 _ELEMENTS: dict[int, str] = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", FLOAT32: "f4", 8: "f8", 9: "i8", 10: "u8"
@@ -73,6 +73,7 @@ XYZ_FIELDS = (
     PointFieldSpec("z", 8, FLOAT32, 1),
 )
 ORGANIZED_FIELDS = (*XYZ_FIELDS, PointFieldSpec("rgb", 12, FLOAT32, 1))
+MARKED_FIELDS = (*ORGANIZED_FIELDS, PointFieldSpec("sigma", 16, FLOAT32, 1), PointFieldSpec("mode", 20, UINT8, 1))
 
 
 def decode_xyz(msg: PointCloudMessage) -> NDArray[np.float32]:
@@ -141,7 +142,12 @@ def xyz_cloud_fields(points_m: NDArray[np.float32]) -> PointCloudFields:
     return PointCloudFields(rows, cols, XYZ_FIELDS, False, 12, 12 * cols, data, bool(np.isfinite(points_m).all()))
 
 
-def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.uint8]) -> PointCloudFields:
+def organized_cloud_fields(
+    points_m: NDArray[np.float32],
+    image_rgb: NDArray[np.uint8],
+    sigma_m: NDArray[np.float32] | None = None,
+    mode: NDArray[np.uint8] | None = None,
+) -> PointCloudFields:
     """What to put into an organized, coloured PointCloud2: x, y, z and a packed rgb field, row by row like the image.
 
     A point with any unknown coordinate becomes all NaN, and then `is_dense` is False.
@@ -149,6 +155,8 @@ def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.
     Args:
         points_m: float32 [H,W,3], metres, NaN where unknown.
         image_rgb: uint8 [H,W,3].
+        sigma_m: float32 [H,W], standard deviation of z: a field sigma; None without.
+        mode: uint8 [H,W], as in DepthStatus: a field mode; None without. With either, a point has both.
 
     Raises:
         DataError: shapes or types differ from these.
@@ -159,14 +167,19 @@ def organized_cloud_fields(points_m: NDArray[np.float32], image_rgb: NDArray[np.
         raise DataError(f"image_rgb: expected uint8 {points_m.shape}, got {image_rgb.dtype} {image_rgb.shape}")
     height, width = points_m.shape[:2]
     unknown = ~np.isfinite(points_m).all(axis=2)
-    cloud = np.empty((height, width, 4), "<f4")
+    marked = sigma_m is not None or mode is not None
+    fields = MARKED_FIELDS if marked else ORGANIZED_FIELDS
+    cloud = np.zeros((height, width, len(fields)), "<f4")
     cloud[:, :, :3] = points_m
     cloud[unknown, :3] = np.nan
     red, green, blue = (image_rgb[:, :, channel].astype(np.uint32) for channel in range(3))
     # Viewers read the bits of this float as 0x00RRGGBB.
     cloud.view("<u4")[:, :, 3] = (red << 16) | (green << 8) | blue
-    data = cloud.reshape(-1).view(np.uint8)
-    return PointCloudFields(height, width, ORGANIZED_FIELDS, False, 16, 16 * width, data, not bool(unknown.any()))
+    if marked:
+        cloud[:, :, 4] = np.nan if sigma_m is None else sigma_m
+        cloud.view(np.uint8)[:, :, 20] = 0 if mode is None else mode
+    data, step = cloud.reshape(-1).view(np.uint8), 4 * len(fields)
+    return PointCloudFields(height, width, fields, False, step, step * width, data, not bool(unknown.any()))
 
 
 def _xyz(msg: PointCloudMessage) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
+from mono_depth_ros.geometry.sparse_depth import SparseDepth
 from mono_depth_ros.perception.calibration import UNSUSPECTED, CalibrationVerdict
 from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.scale import ScaleEstimate
@@ -27,6 +28,8 @@ class DepthResult:
         calibration: whether LiDAR, odometry and camera fit together.
         sigma_m: float32 [h, w], standard deviation of ``depth_m``, metres, NaN where that is; None if the model
             tells none.
+        points: that went into the network, on the grid of ``depth_m``; None for a prediction, or where the depth was
+            enlarged.
     """
 
     stamp_ns: int
@@ -42,3 +45,4 @@ class DepthResult:
     sensors: tuple[SensorReport, ...]
     calibration: CalibrationVerdict = UNSUSPECTED
     sigma_m: DepthMap | None = None
+    points: SparseDepth | None = None

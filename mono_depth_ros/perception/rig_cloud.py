@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class RigView:
         depth_m: float32 [h, w], metres along z, NaN where unknown.
         image_rgb: uint8 [h, w, 3].
         T_base_camera: where the camera sits.
+        sigma_m: float32 [h, w], standard deviation of the depth; None if nobody asks for it.
 
     Raises:
         DataError: if the sizes differ.
@@ -34,6 +36,7 @@ class RigView:
     depth_m: DepthMap
     image_rgb: RgbImage
     T_base_camera: RigidTransform
+    sigma_m: DepthMap | None = None
 
     def __post_init__(self) -> None:
         size = (self.camera.height_px, self.camera.width_px)
@@ -43,9 +46,23 @@ class RigView:
             )
 
 
-def merge_views(
-    views: Sequence[RigView], stride: int = 1, tolerance: float = 0.2
-) -> tuple[Points, RgbImage, npt.NDArray[np.int64]]:
+class MergedPoints(NamedTuple):
+    """All cameras' points.
+
+    Attributes:
+        points_m: float32 [N, 3] in the base.
+        image_rgb: uint8 [N, 3], their colours.
+        view: int64 [N], the number of the view of each.
+        sigma_m: float32 [N], of its view, NaN where that tells none.
+    """
+
+    points_m: Points
+    image_rgb: RgbImage
+    view: npt.NDArray[np.int64]
+    sigma_m: npt.NDArray[np.float32]
+
+
+def merge_views(views: Sequence[RigView], stride: int = 1, tolerance: float = 0.2) -> MergedPoints:
     """All cameras' points in the base, each surface once.
 
     A point is dropped when it falls on a pixel of another camera that knows its depth, is not hidden from that camera
@@ -59,9 +76,6 @@ def merge_views(
         stride: every n-th pixel of every n-th row becomes a point; the other cameras are looked up in full.
         tolerance: a point farther than a camera's own depth by more than this share is hidden from it.
 
-    Returns:
-        Points float32 [N, 3] in the base, their colours uint8 [N, 3], and the number of the view of each, int64 [N].
-
     Raises:
         ConfigError: a stride below 1, or a tolerance that is not positive.
     """
@@ -70,6 +84,7 @@ def merge_views(
     points: list[Points] = [np.zeros((0, 3), np.float32)]
     colours: list[RgbImage] = [np.zeros((0, 3), np.uint8)]
     owners: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    sigmas: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)]
     T_camera_base = [invert_rigid(view.T_base_camera) for view in views]
     for number, view in enumerate(views):
         in_camera = view.camera.unproject(view.depth_m)[::stride, ::stride]
@@ -77,6 +92,8 @@ def merge_views(
         own_points = in_camera[known]
         kept_m = transform_points(view.T_base_camera, own_points)
         kept_rgb = view.image_rgb[::stride, ::stride][known]
+        sigma_m = np.full_like(view.depth_m, np.nan) if view.sigma_m is None else view.sigma_m
+        kept_sigma_m = sigma_m[::stride, ::stride][known]
         width_m = _pixel_width(own_points, view.camera)
         for other, other_view in enumerate(views):
             if other == number or not len(kept_m):
@@ -85,10 +102,12 @@ def merge_views(
             limit = width_m * np.float32(1.0 + _EQUAL if other < number else 1.0 - _EQUAL)
             taken = _seen_better(transform_points(T_camera_base[other], kept_m), other_view, limit, tolerance)
             kept_m, kept_rgb, width_m = kept_m[~taken], kept_rgb[~taken], width_m[~taken]
+            kept_sigma_m = kept_sigma_m[~taken]
         points.append(kept_m)
         colours.append(kept_rgb)
         owners.append(np.full(len(kept_m), number, np.int64))
-    return np.concatenate(points), np.concatenate(colours), np.concatenate(owners)
+        sigmas.append(kept_sigma_m)
+    return MergedPoints(np.concatenate(points), np.concatenate(colours), np.concatenate(owners), np.concatenate(sigmas))
 
 
 def _seen_better(

@@ -18,6 +18,7 @@ from mono_depth_ros.intake.problem_counts import ProblemCounts
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.replay.bag_stream import BagStream
+from mono_depth_ros.stream.cloud import cloud_depth
 from mono_depth_ros.stream.config import DepthNodeConfig
 from mono_depth_ros.stream.depth_stream import StreamOutput
 
@@ -81,12 +82,18 @@ class PublishedSamples:
             reason = "image_unreadable" if output is None else str(output.outcome.reason)
             self.outcomes[f"NONE: {reason}"] += 1
             return dataclasses.replace(sample, truth_depth_m=None, truth_camera=None)
+        if output.view is None:
+            self.outcomes[f"{output.outcome.mode.name}: withheld"] += 1
+            return dataclasses.replace(sample, truth_depth_m=None, truth_camera=None)
         outcome: DepthResult = output.outcome
         self.outcomes[f"{outcome.mode.name}: {outcome.reason.value}"] += 1
         snapshot = output.prepared.snapshot
         # The points that the dial let through are inputs; others are none, and are scored like any pixel.
         points_m = None if isinstance(snapshot, NoSnapshot) or not outcome.points_used else snapshot.points_camera_m
-        return dataclasses.replace(sample, points_camera_m=points_m, published=outcome)
+        policy = output.prepared.config.cloud_policy()
+        T_base_camera = None if isinstance(snapshot, NoSnapshot) else snapshot.T_base_camera
+        cloud_m = cloud_depth(outcome, policy, T_base_camera)
+        return dataclasses.replace(sample, points_camera_m=points_m, published=outcome, cloud_m=cloud_m)
 
 
 def _take(

@@ -14,10 +14,8 @@ from mono_depth_ros.errors import DataError
 from mono_depth_ros.messages.images import depth_image_fields
 from mono_depth_ros.messages.outputs import HEALTH, STATUS, StatusFacts
 from mono_depth_ros.messages.point_clouds import organized_cloud_fields
-from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.share import share_path
 from mono_depth_ros.stream.depth_stream import StreamOutput
-from mono_depth_ros.stream.output_view import result_cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,8 @@ class ResultBag:
         """
         message, make = output.prepared.image.message, self._bag.messages
         header = make.header(output.outcome.stamp_ns, str(message.header.frame_id))
-        view, result, config = output.view, output.outcome, output.prepared.config
-        if view is not None and isinstance(result, DepthResult):
+        view, config = output.view, output.prepared.config
+        if view is not None:
             depth = make.image(header, depth_image_fields(view.depth_m, config.output_encoding))
             self._bag.write(self._topics.depth, log_stamp_ns, depth)
             self._bag.write(self._topics.camera_info, log_stamp_ns, make.camera_info(header, view.camera))
@@ -99,8 +97,8 @@ class ResultBag:
                 if not self._bag.has_topic(self._topics.sigma):  # not every model tells one
                     self._bag.connect(self._topics.sigma, IMAGE, [reliable_qos()])
                 self._bag.write(self._topics.sigma, log_stamp_ns, make.image(header, depth_image_fields(view.sigma_m)))
-            cloud = organized_cloud_fields(*result_cloud(result, config.cloud_stride))
-            self._bag.write(self._topics.cloud, log_stamp_ns, make.cloud(header, cloud))
+        if (cloud := output.cloud()) is not None:
+            self._bag.write(self._topics.cloud, log_stamp_ns, make.cloud(header, organized_cloud_fields(*cloud)))
         self._bag.write(self._topics.status, log_stamp_ns, make.status(header, output.outcome, facts))
 
     def copy(self, message: BagMessage, quality_of_service: Iterable[Any]) -> None:

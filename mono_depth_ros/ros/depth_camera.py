@@ -84,8 +84,7 @@ class DepthCamera:
         started_s, header = time.monotonic(), output.prepared.image.message.header
         made = isinstance(output.outcome, DepthResult)
         if output.view is not None and isinstance(output.outcome, DepthResult):
-            result = output.outcome
-            self.outputs.publish_depth(output.view, result, header, output.prepared.config, caption(result))
+            self.outputs.publish_depth(output, output.view, header, caption(output.outcome))
         qos = {report.name: self.qos.counts(report.name) for report in output.reports}
         facts = output.facts(self._engine, counts, qos, time.monotonic() - started_s)
         self.outputs.publish_status(MESSAGES.status(header, output.outcome, facts))

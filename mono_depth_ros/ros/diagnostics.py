@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from mono_depth_ros.messages.outputs import NO_EVENTS, NO_IMAGES, ImageCounts, QosCounts
+from mono_depth_ros.perception.dial import Mode, Reason
+from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import SensorReport, SensorState
 
 # Depth cannot be made without these; the absence of the others is a fact and not a fault.
 _NEEDED = ("image", "camera_info")
+# A prediction for these reasons is what was asked for, although there are points.
+_CHOSEN = (Reason.PREDICTION_FORCED.value, Reason.MODEL_PREDICTS_ONLY.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +180,9 @@ class Diagnostics:
             return self._line("depth", DiagnosticStatus.WARN, f"no depth: no image for {silent_s:.1f} s", values)
         if health.mode == "NONE":
             return self._line("depth", DiagnosticStatus.ERROR, f"no depth: {health.reason}", values)
+        had_points = any(report.name in POINT_SOURCES and report.received for report in health.reports)
+        if health.mode == Mode.PREDICTION.name and had_points and health.reason not in _CHOSEN:
+            return self._line("depth", DiagnosticStatus.WARN, f"fallen back to PREDICTION: {health.reason}", values)
         if dropped > 0:
             message = f"{dropped} of {received} images dropped: the model is slower than the camera"
             return self._line("depth", DiagnosticStatus.WARN, message, values)

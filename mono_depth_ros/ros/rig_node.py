@@ -22,9 +22,9 @@ from mono_depth_ros.ros.conversions import MESSAGES, message_image
 from mono_depth_ros.ros.depth_camera import DepthCamera
 from mono_depth_ros.ros.managed_node import DepthWork, ManagedDepthNode
 from mono_depth_ros.ros.transitions import spin_until_stopped
+from mono_depth_ros.stream.cloud import Cloud
 from mono_depth_ros.stream.config import DepthNodeConfig
 from mono_depth_ros.stream.depth_stream import DepthStream, StreamOutput
-from mono_depth_ros.stream.output_view import Cloud
 from mono_depth_ros.stream.rig_config import RigConfig, RigParameter, read_rig_config
 from mono_depth_ros.stream.rig_stream import RigStream
 

@@ -17,12 +17,14 @@ from mono_depth_ros.inference.engine import PRECISIONS
 from mono_depth_ros.inference.ground_hint import DEFAULT_GROUND_POLICY, GroundPolicy, GroundUse
 from mono_depth_ros.inference.guided_fill import DEFAULT_FILL_POLICY
 from mono_depth_ros.intake.sensor_intake import IntakePolicy
+from mono_depth_ros.messages.compressed_depth import DEPTH_CODECS
 from mono_depth_ros.messages.image_bits import FIND_BITS
 from mono_depth_ros.messages.timed_points import MIN_RANGE_M
 from mono_depth_ros.perception.dial import DialPolicy, Mode
 from mono_depth_ros.perception.lidar_memory import MemoryPolicy
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.scale import MEASURED, ScalePolicy, ScaleSource
+from mono_depth_ros.stream.cloud import CloudPolicy
 from mono_depth_ros.stream.output_view import OUTPUT_SIZES
 
 T = TypeVar("T")
@@ -34,6 +36,8 @@ AT_START = "only at the start of the node"
 
 AUTO = "auto"
 FORCED = {AUTO: None, "prediction": Mode.PREDICTION, "completion": Mode.COMPLETION}
+WITHHOLD, MARK = "withhold", "mark"
+IN_PREDICTION = ("publish", WITHHOLD, MARK)
 _SCALE_SOURCES = tuple(source.value for source in (ScaleSource.MODEL, *MEASURED))
 
 
@@ -217,8 +221,28 @@ class DepthNodeConfig:
         "image", "output.size", "of depth: image: that of the camera's image; network: the model's", ANY_TIME,
         choices=OUTPUT_SIZES,
     )
+    in_prediction: str = _parameter(
+        IN_PREDICTION[0], "output.in_prediction", "what becomes of depth that no point has part in: publish: published "
+        "as any other; withhold: only the status is published; mark: published, and points of clouds carry sigma and "
+        "mode, in COMPLETION too",
+        ANY_TIME, choices=IN_PREDICTION,
+    )
+    compressed_depth: str = _parameter(
+        DEPTH_CODECS[0], "output.compressed_depth", "codec of depth/image_rect/compressedDepth", ANY_TIME,
+        choices=DEPTH_CODECS,
+    )
     cloud_stride: int = _parameter(
         1, "cloud.stride", "every n-th pixel of every n-th row at the model's size becomes a point", ANY_TIME, (1, 64),
+    )
+    cloud_edge_filter: bool = _parameter(
+        True, "cloud.edge_filter", "leave out points that float between a surface and another behind it", ANY_TIME,
+    )
+    cloud_max_depth_m: float = _parameter(
+        60.0, "cloud.max_depth_m", "points farther than this are left out", ANY_TIME, (0.1, 10000.0),
+    )
+    cloud_max_height_m: float = _parameter(
+        5.0, "cloud.max_height_m", "points higher than this above the ground are left out, where the camera's place in "
+        "the base is known", ANY_TIME, (-100.0, 10000.0),
     )
     preview_max_depth_m: float = _parameter(
         80.0, "preview.max_depth_m", "from this depth on everything has the coldest colour", ANY_TIME, (1.0, 1000.0),
@@ -284,6 +308,21 @@ class DepthNodeConfig:
         return CompletionPolicy(
             DEFAULT_ANCHOR_POLICY if self.anchor else None, DEFAULT_FILL_POLICY if self.fill else None
         )
+
+    def cloud_policy(self) -> CloudPolicy:
+        """What becomes a point of the cloud."""
+        return CloudPolicy(
+            self.cloud_stride,
+            self.cloud_edge_filter,
+            self.cloud_max_depth_m,
+            self.cloud_max_height_m,
+            self.base_height_m,
+            self.in_prediction == MARK,
+        )
+
+    def withholds(self, mode: Mode) -> bool:
+        """Whether depth made in this mode is kept from everybody."""
+        return self.in_prediction == WITHHOLD and mode is Mode.PREDICTION
 
     def check(self) -> None:
         """Whether the values fit to each other.

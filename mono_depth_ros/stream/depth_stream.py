@@ -20,6 +20,7 @@ from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.sensor_log import UsedShares
 from mono_depth_ros.perception.snapshot import NoSnapshot, RgbImage, SensorReport, SensorSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
+from mono_depth_ros.stream.cloud import Cloud, result_cloud
 from mono_depth_ros.stream.config import DepthNodeConfig
 from mono_depth_ros.stream.image_health import ImageHealth
 from mono_depth_ros.stream.image_worker import ReceivedImage
@@ -57,7 +58,7 @@ class StreamOutput:
     Attributes:
         prepared: the image and what went with it.
         outcome: its depth, or why there is none.
-        view: depth at the size that is asked for; None without depth.
+        view: depth at the size that is asked for; None without depth, or where it is withheld.
         reports: health of every input at this image, the image's own first.
     """
 
@@ -65,6 +66,13 @@ class StreamOutput:
     outcome: DepthResult | NoSnapshot
     view: OutputView | None
     reports: tuple[SensorReport, ...]
+
+    def cloud(self) -> Cloud | None:
+        """The cloud of the depth, made now; None without depth, or where it is withheld."""
+        result, snapshot = self.outcome, self.prepared.snapshot
+        if self.view is None or isinstance(result, NoSnapshot) or isinstance(snapshot, NoSnapshot):
+            return None
+        return result_cloud(result, self.prepared.config.cloud_policy(), snapshot.T_base_camera)
 
     def facts(
         self, engine: Engine, counts: ImageCounts, qos: dict[str, QosCounts], publish_s: float = 0.0
@@ -222,7 +230,8 @@ class DepthStream:
             self.images.image_refused(outcome.message)
             self._report(IMAGE, f"{outcome.reason}: {outcome.message}")
         elif isinstance(snapshot, SensorSnapshot):
-            view = output_view(outcome, snapshot, prepared.config.output_size)
+            if not prepared.config.withholds(outcome.mode):
+                view = output_view(outcome, snapshot, prepared.config.output_size)
             self.images.image_used()
         self.reports = self._shares.counted((self.images.report(), *outcome.sensors))
         self.latest = outcome

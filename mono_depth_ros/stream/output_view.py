@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth result at the size that is asked for, and the pictures and clouds made of it."""
+"""The depth result at the size that is asked for, and the pictures made of it."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
 
-from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera, Points
+from mono_depth_ros.geometry.camera import DepthMap, PinholeCamera
 from mono_depth_ros.inference.pipeline import at_image_size
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.snapshot import RgbImage, SensorSnapshot
@@ -34,24 +33,11 @@ class OutputView:
     sigma_m: DepthMap | None = None
 
 
-Cloud: TypeAlias = tuple[Points, RgbImage]
-
-
 def output_view(result: DepthResult, snapshot: SensorSnapshot, size: str) -> OutputView:
     """The result at network resolution (``size`` "network"), or at that of the camera image ("image")."""
     if size == "image":
         result = at_image_size(result, snapshot)
     return OutputView(result.camera, result.depth_m, result.image_rgb, result.sigma_m)
-
-
-def result_cloud(result: DepthResult, stride: int) -> Cloud:
-    """Every ``stride``-th pixel of every ``stride``-th row in 3-D, at network resolution: there are no more depths.
-
-    Returns:
-        float32 [h', w', 3] in the optical frame, metres, NaN where unknown; and uint8 [h', w', 3], its colours.
-    """
-    points_m = result.camera.unproject(result.depth_m)[::stride, ::stride]
-    return points_m, result.image_rgb[::stride, ::stride]
 
 
 def with_caption(picture: RgbImage, caption: str) -> RgbImage:

@@ -3,7 +3,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.rig_cloud import RigView, merge_views
 from mono_depth_ros.perception.rig_slots import Placement, RigSlots
 from mono_depth_ros.perception.snapshot import NoSnapshot
-from mono_depth_ros.stream.depth_stream import DepthStream, PreparedImage, StreamOutput
+from mono_depth_ros.stream.cloud import Cloud, CloudPolicy, cloud_depth
+from mono_depth_ros.stream.depth_stream import DepthStream, StreamOutput
 from mono_depth_ros.stream.image_worker import ImageWorker, ReceivedImage
-from mono_depth_ros.stream.output_view import Cloud
 from mono_depth_ros.stream.rig_config import RigConfig
 
 
@@ -155,33 +154,40 @@ class RigStream:
         known = {camera: one.snapshot for camera, one in prepared.items() if not isinstance(one.snapshot, NoSnapshot)}
         self._pipeline.scale_policy = self._first.config.scale_policy()
         outcomes = self._pipeline.step(known)
-        made = False
+        made, outputs = False, {}
         for camera, one in prepared.items():
             snapshot = one.snapshot
             outcome = snapshot if isinstance(snapshot, NoSnapshot) else outcomes[camera]
-            output = self.streams[camera].finish(one, outcome)
+            output = outputs[camera] = self.streams[camera].finish(one, outcome)
             done = isinstance(output.outcome, DepthResult)
             self.doors[camera].done(done)
             self._publish(camera, output)
             made = made or done
         if made and self._cloud_wanted():
-            self._merge(prepared, outcomes)
+            self._merge(outputs)
         return made
 
-    def _merge(self, prepared: Mapping[str, PreparedImage], outcomes: Mapping[str, Any]) -> None:
-        views, newest_ns, stride = [], 0, 1
-        for camera, one in prepared.items():
-            result = outcomes.get(camera)
-            if not isinstance(result, DepthResult):
+    def _merge(self, outputs: Mapping[str, StreamOutput]) -> None:
+        """The cloud of all cameras whose depth is published and whose place is known."""
+        views, modes, newest_ns, policy = [], [], 0, CloudPolicy()
+        for camera, output in outputs.items():
+            result = output.outcome
+            if output.view is None or not isinstance(result, DepthResult):
                 continue
             T_base_camera = self._place(camera, result.camera_frame, result.stamp_ns)
             if T_base_camera is None:
                 continue
-            views.append(RigView(result.camera, result.depth_m, result.image_rgb, T_base_camera))
-            newest_ns, stride = max(newest_ns, result.stamp_ns), one.config.cloud_stride
+            policy = output.prepared.config.cloud_policy()
+            depth_m = cloud_depth(result, policy, T_base_camera)
+            views.append(RigView(result.camera, depth_m, result.image_rgb, T_base_camera, result.sigma_m))
+            modes.append(int(result.mode))
+            newest_ns = max(newest_ns, result.stamp_ns)
         if views:
-            points_m, colours, _ = merge_views(views, stride, self.config.hidden_share)
-            self._publish_cloud((points_m[None], np.ascontiguousarray(colours[None])), newest_ns)
+            merged = merge_views(views, policy.stride, self.config.hidden_share)
+            cloud = Cloud(merged.points_m[None], np.ascontiguousarray(merged.image_rgb[None]))
+            if policy.marked:
+                cloud = cloud._replace(sigma_m=merged.sigma_m[None], mode=np.array(modes, np.uint8)[merged.view][None])
+            self._publish_cloud(cloud, newest_ns)
 
     def _place(self, camera: str, frame: str, stamp_ns: int) -> RigidTransform | None:
         """T_base_camera, asked for until it is known, always if it moves; a camera without is left out of the cloud."""

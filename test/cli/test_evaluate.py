@@ -288,6 +288,22 @@ def test_the_parameters_of_the_node_decide_what_is_scored(run, tmp_path, capsys)
     assert score["mae"] == pytest.approx(8.0 - 10 / 255, rel=1e-4)
 
 
+def test_the_nodes_cloud_is_scored_beside_its_depth(run, tmp_path, capsys):
+    assert run("--out", str(tmp_path / "scores"), network_only=False) == 0
+    told = capsys.readouterr().out
+    assert "flying" in told and "right edge points lost" in told
+    clouds = results(tmp_path / "scores")["cloud"]
+    assert len(clouds) == IMAGES and all(cloud["flying"] == 0 and cloud["points"] > 100 for cloud in clouds)
+    assert "<h2>Cloud</h2>" in (tmp_path / "scores" / "report.html").read_text()
+
+
+def test_a_node_that_withholds_predictions_has_nothing_to_score_but_completions(run, capsys):
+    withholds = ("--param", "output.in_prediction:=withhold")
+    assert run(*withholds, "--param", "mode:=prediction", network_only=False) == 1
+    assert "expected at least one image" in capsys.readouterr().err
+    assert run(*withholds, network_only=False) == 0
+
+
 def test_depth_that_the_node_withholds_is_in_no_mean_and_its_share_is_told(tmp_path, bag, capsys):
     model = write_model(tmp_path / "near", max_depth_m=2.05)
     given = ["--points", "none", "--gt-points", TRUTH_TOPIC, "--out", str(tmp_path / "scores")]

@@ -8,7 +8,7 @@ from dial_model import HEIGHT_PX, WIDTH_PX, write_model
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.inference.completion import NETWORK_ALONE
 from mono_depth_ros.inference.engine import OnnxEngine
-from mono_depth_ros.inference.pipeline import DepthPipeline
+from mono_depth_ros.inference.pipeline import DepthPipeline, at_image_size
 from mono_depth_ros.perception.dial import DialPolicy, Mode, Reason
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleSource
@@ -51,6 +51,15 @@ def test_completed_depth_goes_through_its_points(tmp_path):
     # The network of this test adds 3 m to every point.
     result = DepthPipeline(OnnxEngine(write_model(tmp_path))).step(snapshot(plane(10.0), 0.05))
     np.testing.assert_allclose(result.depth_m, 10.0, rtol=0.02)
+
+
+def test_a_result_keeps_the_points_on_its_own_grid_and_not_on_that_of_an_enlarged_depth(tmp_path):
+    pipeline, seen = DepthPipeline(OnnxEngine(write_model(tmp_path))), snapshot(plane(10.0), 0.0)
+    result = pipeline.step(seen)
+    assert result.points is not None and len(result.points) == result.points_used
+    assert (result.points.height_px, result.points.width_px) == result.depth_m.shape
+    assert at_image_size(result, seen).points is None
+    assert pipeline.step(snapshot()).points is None
 
 
 def test_points_too_old_for_the_dial_do_not_reach_the_network(tmp_path):

@@ -107,7 +107,7 @@ def test_the_merged_cloud_of_a_rendered_rig_is_the_surface_once(tmp_path):
         RigView(result.camera, result.depth_m, result.image_rgb, view.T_base_camera)
         for result, view in zip(results.values(), rig_frame().views, strict=True)
     ]
-    points_m, _, owner = merge_views(views)
+    points_m, _, owner, _ = merge_views(views)
     every = sum(int(np.isfinite(view.depth_m).sum()) for view in views)
     assert 0.6 * every < len(points_m) < 0.9 * every
     # 81 degrees each, 60 apart: every camera keeps its middle.
@@ -147,7 +147,7 @@ def test_three_cameras_of_a_parked_car_give_one_cloud(shared_data):
         alone = DepthPipeline(engine).step(snapshots[camera])
         assert isinstance(alone, DepthResult)
         assert_same_depth(result.depth_m, alone.depth_m)
-    points_m, _, owner = merge_views(views)
+    points_m, _, owner, _ = merge_views(views)
     every = sum(int(np.isfinite(view.depth_m).sum()) for view in views)
     # The long lens of camera_01 looks where 05 and 06 look too.
     assert len(points_m) < 0.97 * every

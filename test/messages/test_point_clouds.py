@@ -148,6 +148,17 @@ def test_organized_cloud_with_an_unknown_point_is_not_dense():
     assert np.isnan(fields.data.view("<f4").reshape(2, 4)[1, :3]).all()
 
 
+def test_a_marked_cloud_has_sigma_and_mode_behind_its_colours():
+    sigma_m = np.array([[0.5, np.nan]], np.float32)
+    fields = organized_cloud_fields(
+        np.ones((1, 2, 3), np.float32), np.zeros((1, 2, 3), np.uint8), sigma_m, np.array([[1, 2]], np.uint8)
+    )
+    assert [(f.name, f.offset, f.datatype) for f in fields.fields[4:]] == [("sigma", 16, FLOAT32), ("mode", 20, 2)]
+    assert (fields.point_step, fields.row_step, fields.data.size) == (24, 48, 48)
+    assert fields.data[20::24].tolist() == [1, 2]
+    np.testing.assert_array_equal(fields.data.view("<f4").reshape(2, 6)[:, 4], sigma_m[0])
+
+
 def test_organized_cloud_needs_a_colour_per_point():
     with pytest.raises(DataError, match="image_rgb: expected uint8"):
         organized_cloud_fields(np.ones((2, 2, 3), np.float32), np.zeros((2, 3, 3), np.uint8))

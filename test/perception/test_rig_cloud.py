@@ -43,7 +43,7 @@ def azimuth_deg(points_m: np.ndarray) -> np.ndarray:
 
 
 def test_every_direction_of_a_ring_of_cameras_is_covered_once():
-    points_m, _, owner = merge_views(RING)
+    points_m, _, owner, _ = merge_views(RING)
     assert np.allclose(np.linalg.norm(points_m[:, :2], axis=1), RADIUS_M, atol=1e-3)
     # Each camera keeps the sixth of the ring that it looks along, and a pixel more at its borders.
     for number, view in enumerate(RING):
@@ -55,6 +55,13 @@ def test_every_direction_of_a_ring_of_cameras_is_covered_once():
     assert counts.max() <= 1.3 * alone.max()
 
 
+def test_the_sigma_of_a_point_is_that_of_its_own_view():
+    told = [dataclasses.replace(RING[0], sigma_m=np.full_like(RING[0].depth_m, 0.3)), *RING[1:]]
+    merged = merge_views(told)
+    assert set(merged.sigma_m[merged.view == 0]) == {np.float32(0.3)}
+    assert np.isnan(merged.sigma_m[merged.view > 0]).all()
+
+
 def test_without_the_rule_overlaps_would_hold_points_of_two_cameras():
     merged = len(merge_views(RING)[0])
     assert merged < 0.85 * sum(view.depth_m.size for view in RING)
@@ -62,7 +69,7 @@ def test_without_the_rule_overlaps_would_hold_points_of_two_cameras():
 
 def test_of_a_wide_and_a_long_lens_the_long_one_gives_the_points():
     long = PinholeCamera(WIDTH_PX, HEIGHT_PX, 80.0, 80.0, 19.5, 11.5)
-    _, _, owner = merge_views([in_a_round_room(mount(0)), in_a_round_room(mount(0), long)])
+    _, _, owner, _ = merge_views([in_a_round_room(mount(0)), in_a_round_room(mount(0), long)])
     assert (owner == 1).sum() == WIDTH_PX * HEIGHT_PX
     inside_long = (WIDTH_PX / 4) * (HEIGHT_PX / 4)
     assert (owner == 0).sum() == pytest.approx(WIDTH_PX * HEIGHT_PX - inside_long, rel=0.1)
@@ -75,7 +82,7 @@ def test_what_a_better_camera_cannot_see_stays():
     blocked = dataclasses.replace(
         in_a_round_room(mount(0), long), depth_m=np.full((HEIGHT_PX, WIDTH_PX), 2.0, np.float32)
     )
-    _, _, owner = merge_views([wide, blocked])
+    _, _, owner, _ = merge_views([wide, blocked])
     assert (owner == 0).sum() == WIDTH_PX * HEIGHT_PX
 
 
@@ -83,13 +90,13 @@ def test_where_the_better_camera_knows_no_depth_the_other_one_fills_in():
     wide = in_a_round_room(mount(0))
     long = in_a_round_room(mount(0), PinholeCamera(WIDTH_PX, HEIGHT_PX, 80.0, 80.0, 19.5, 11.5))
     blind = dataclasses.replace(long, depth_m=np.full_like(long.depth_m, np.nan))
-    points_m, _, owner = merge_views([wide, blind])
+    points_m, _, owner, _ = merge_views([wide, blind])
     assert len(points_m) == WIDTH_PX * HEIGHT_PX and not owner.any()
 
 
 def test_two_equal_cameras_give_the_points_of_the_first_whatever_their_order():
     twin = in_a_round_room(mount(17, 1.3, -0.4))
-    points_m, _, owner = merge_views([twin, twin])
+    points_m, _, owner, _ = merge_views([twin, twin])
     assert len(points_m) == WIDTH_PX * HEIGHT_PX and not owner.any()
     again = merge_views([twin, twin])[0]
     assert np.array_equal(points_m, again)
@@ -97,7 +104,7 @@ def test_two_equal_cameras_give_the_points_of_the_first_whatever_their_order():
 
 def test_a_stride_thins_the_cloud_and_no_camera_gives_no_point():
     assert len(merge_views(RING[:1], stride=2)[0]) == WIDTH_PX * HEIGHT_PX // 4
-    points_m, colours, owner = merge_views([])
+    points_m, colours, owner, _ = merge_views([])
     assert points_m.shape == (0, 3) and colours.shape == (0, 3) and owner.shape == (0,)
     with pytest.raises(ConfigError, match="stride"):
         merge_views(RING, stride=0)

@@ -105,6 +105,20 @@ def test_the_cloud_is_the_depth_image_unprojected_by_its_camera_info(run):
     np.testing.assert_allclose(points_m, camera.unproject(depth_m), atol=1e-4)
 
 
+def test_withheld_predictions_leave_a_status_and_marked_ones_say_so_in_every_point(run):
+    drop = ("--drop", f"{POINTS_TOPIC}:0.3-9", "--param", "lidar.memory_s:=0.0")
+    messages = drive_messages(images=12)
+    found = run(messages, *drop, "--param", "output.in_prediction:=withhold")
+    modes = [status.mode for status in messages_of(found, STATUS)]
+    assert len(modes) == 12 and PREDICTION in modes and COMPLETION in modes
+    completed = [status.header.stamp for status in messages_of(found, STATUS) if status.mode == COMPLETION]
+    for topic in (DEPTH, INFO, CLOUD):
+        assert [message.header.stamp for message in messages_of(found, topic)] == completed
+    marked = run(messages, *drop, "--param", "output.in_prediction:=mark", out="marked")
+    clouds = messages_of(marked, CLOUD)
+    assert [set(cloud.data[20 :: cloud.point_step]) for cloud in clouds] == [{mode} for mode in modes]
+
+
 def test_the_cloud_can_be_thinned_out(run):
     (cloud,) = messages_of(run(drive_messages(images=1), "--stride", "4"), CLOUD)
     assert (cloud.height, cloud.width) == (HEIGHT_PX // 4, WIDTH_PX // 4)

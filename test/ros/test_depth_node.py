@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("mono_depth_ros.msg", reason="needs the built messages: make build, then source install/")
 
+from rclpy.parameter import Parameter
 from ros_robot import (
     CAMERA_FRAME,
     T_BASE_CAMERA,
@@ -19,8 +20,9 @@ from ros_robot import (
     cloud_of,
     image_of,
 )
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from mono_depth_ros.messages.compressed_depth import decode_compressed_depth
 from mono_depth_ros.messages.images import decode_depth_image
 from mono_depth_ros.msg import DepthStatus
 
@@ -164,11 +166,37 @@ def test_output_at_image_size_has_the_camera_of_the_image(robot, dial_model):
     assert 2000 <= np.frombuffer(depth.data, "<u2").min() <= 2100
 
 
+@pytest.mark.parametrize("codec", ["png", "rvl"])
+def test_compressed_depth_is_the_plain_one(robot, dial_model, codec):
+    start(robot, dial_model, points=False, output__encoding="16UC1", output__compressed_depth=codec)
+    topic = "/depth/image_rect/compressedDepth"
+    robot.listen("/depth/image_rect", Image)
+    robot.listen(topic, CompressedImage)
+    robot.wait(lambda: robot.node.count_subscribers(topic) == 1, "the subscriber")
+    play(robot, range(1), with_points=False)
+    plain, compressed = robot.wait_for("/depth/image_rect", 1), robot.wait_for(topic, 1)
+    assert compressed.format == f"16UC1; compressedDepth {codec}" and compressed.header == plain.header
+    np.testing.assert_array_equal(decode_compressed_depth(compressed), decode_depth_image(plain))
+
+
+def test_withheld_predictions_are_told_of_in_the_status_alone(robot, dial_model):
+    start(robot, dial_model, output__in_prediction="withhold", lidar__memory_s=0.0)
+    depths = robot.listen("/depth/image_rect", Image)
+    robot.wait(lambda: robot.node.count_subscribers("/depth/image_rect") == 1, "the subscriber")
+    assert robot.node.set_parameters([Parameter("mode", value="prediction")])[0].successful
+    (predicted,) = play(robot, range(1), with_points=True)
+    assert robot.node.set_parameters([Parameter("mode", value="auto")])[0].successful
+    (completed,) = play(robot, range(1, 2), with_points=True)
+    robot.wait_for("/depth/image_rect", 1)
+    assert (predicted.mode, completed.mode) == (DepthStatus.MODE_PREDICTION, DepthStatus.MODE_COMPLETION)
+    assert [depth.header.stamp for depth in depths] == [completed.header.stamp]
+
+
 def test_clouds_and_previews_are_not_made_for_nobody(robot, dial_model, monkeypatch):
     from mono_depth_ros.ros import depth_outputs
 
     made = []
-    for name in ("result_cloud", "colour_depth"):
+    for name in ("organized_cloud_fields", "compressed_depth_fields", "colour_depth"):
         original = getattr(depth_outputs, name)
         monkeypatch.setattr(
             depth_outputs, name, lambda *args, name=name, original=original: made.append(name) or original(*args)

@@ -130,6 +130,16 @@ def test_lost_messages_warn_while_they_are_lost_and_publishers_that_cannot_be_he
         assert level == WARN and message.startswith("incompatible_qos: 1 publishers")
 
 
+def test_depth_warns_while_it_is_predicted_although_there_were_points():
+    fallen = dataclasses.replace(HEALTHY, mode="PREDICTION", reason="points_stale")
+    for _ in range(2):
+        assert levels(Diagnostics("/a"), fallen)["a: depth"] == (WARN, "fallen back to PREDICTION: points_stale")
+    chosen = dataclasses.replace(fallen, reason="prediction_forced")
+    no_lidar = dataclasses.replace(fallen, reports=HEALTHY.reports[:2])
+    for health in (chosen, no_lidar):
+        assert levels(Diagnostics("/a"), health)["a: depth"][0] == OK
+
+
 def test_images_that_nobody_wants_are_no_fault():
     diagnostics = Diagnostics("/front/depth_node")
     levels(diagnostics, HEALTHY)

@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.perception.dial import Mode, Reason
 from mono_depth_ros.perception.result import DepthResult
 from mono_depth_ros.perception.scale import ScaleEstimate, ScaleSource
 from mono_depth_ros.perception.snapshot import SensorSnapshot
-from mono_depth_ros.stream.output_view import colour_depth, output_view, result_cloud, with_caption
+from mono_depth_ros.stream.output_view import colour_depth, output_view, with_caption
 
 CAMERA = PinholeCamera(8, 4, 10.0, 10.0, 3.5, 1.5)
 
@@ -47,14 +46,6 @@ def test_image_size_repeats_depths_and_invents_none():
     assert view.camera == CAMERA
     np.testing.assert_array_equal(view.depth_m, np.repeat(np.repeat(result.depth_m, 2, axis=0), 2, axis=1))
     assert view.image_rgb is snapshot.image_rgb
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_a_strided_cloud_has_every_nth_point_of_the_full_one(stride):
-    result, _ = result_and_snapshot()
-    points_m, colours = result_cloud(result, stride)
-    np.testing.assert_array_equal(points_m, result.camera.unproject(result.depth_m)[::stride, ::stride])
-    assert colours.shape == points_m.shape
 
 
 def test_near_is_warm_far_is_cold_and_unknown_is_black():
