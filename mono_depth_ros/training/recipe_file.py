@@ -97,7 +97,7 @@ def _override(values: dict[str, Any], override: str, problems: list[str]) -> Non
             problems.append(f"override {override!r}: the value is not YAML")
 
 
-_TEXT_FIELDS = ("data", "validation", "init", "name")
+_TEXT_FIELDS = ("data", "validation", "exclude", "init", "name", "encoder_weights")
 
 
 def _build(cls: type[T], values: dict[str, Any], prefix: str, problems: list[str]) -> T | None:

@@ -228,7 +228,10 @@ def test_points_of_such_a_lidar_lie_on_what_hides_them():
 
 
 def test_the_shipped_recipe_learns_a_lite_san(repository: Path):
-    config = read_recipe(repository / "config" / "train" / "street_lite.yaml")
+    recipe = repository / "config" / "train" / "street_lite.yaml"
+    nothing = read_recipe(recipe, ["encoder_weights=", "network.folded_norms=false"])
+    assert nothing.encoder_weights == "" and not nothing.network.folded_norms
+    config = read_recipe(recipe)
     assert isinstance(config.network, LiteSanConfig) and config.encoder_weights == "imagenet"
     ratios = [width / height for width, height in config.shapes]
     assert max(ratios) >= 3.2 and min(ratios) <= 0.85
