@@ -95,11 +95,7 @@ def node_parameters(values: Mapping[str, str], image_topics: Sequence[str]) -> l
 
 
 def base_topic(topic: str) -> str:
-    """An image topic without the name of its transport, which the node adds by itself.
-
-    >>> base_topic("/front/image_raw/compressed")
-    '/front/image_raw'
-    """
+    """An image topic without /compressed at its end, which the node adds by itself."""
     return topic.removesuffix(_COMPRESSED)
 
 
