@@ -37,6 +37,8 @@ class DepthSample:
         T_camera_lidar: float64 [4,4], where the points were measured: the LiDAR (z up) at its scan, seen from the
             camera at the image; None where nobody knows, or where several LiDARs are merged.
 
+        T_base_camera: float64 [4,4], where the camera is mounted; None where nobody knows.
+
     Raises:
         DataError: an array has another shape than its camera or another type.
     """
@@ -55,6 +57,7 @@ class DepthSample:
     published: DepthResult | None = None
     cloud_m: NDArray[np.float32] | None = None
     T_camera_lidar: NDArray[np.float64] | None = None
+    T_base_camera: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check("image_rgb", self.image_rgb, np.uint8, (self.camera.height_px, self.camera.width_px, 3))
@@ -65,7 +68,8 @@ class DepthSample:
         if self.truth_depth_m is not None and self.truth_camera is not None:
             shape = (self.truth_camera.height_px, self.truth_camera.width_px)
             _check("truth_depth_m", self.truth_depth_m, np.float32, shape)
-        for name, transform in (("T_world_camera", self.T_world_camera), ("T_camera_lidar", self.T_camera_lidar)):
+        for name in ("T_world_camera", "T_camera_lidar", "T_base_camera"):
+            transform = getattr(self, name)
             if transform is not None:
                 _check(name, transform, np.float64, (4, 4))
         if self.labels is not None:

